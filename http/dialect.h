@@ -1,0 +1,93 @@
+/* http/dialect.h - the routes of Ollama's three dialects, and how each says that something went wrong.
+ *
+ * A table, not a set of habits: every route with its methods, where its model name stands, whether it streams when nothing is
+ * said, and who answers it.  Pure; allocates nothing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "http/http.h"
+
+enum dialect { DIALECT_NATIVE = 0, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_PLAIN /* text: /healthz and unknown paths */ };
+
+/* Who answers. */
+enum route_kind {
+	ROUTE_UNKNOWN = 0,
+	ROUTE_INFER,  /* balanced over the instances that have the model */
+	ROUTE_FLEET,  /* answered by the router for the whole fleet */
+	ROUTE_MANAGE, /* changes a model store: refused unless the configuration allows it, then sent to every instance concerned */
+	ROUTE_REFUSE, /* never served: account, cloud and debug routes */
+	ROUTE_OWN,    /* tsa's own: /healthz, /readyz */
+};
+
+/* Stream shape, and so what counts as its end. */
+enum stream_shape {
+	STREAM_NONE = 0,
+	STREAM_NDJSON,    /* final object "done":true; pull and create: "status":"success" */
+	STREAM_SSE_OPENAI, /* data: [DONE] */
+	STREAM_SSE_RESPONSES, /* event response.completed */
+	STREAM_SSE_ANTHROPIC, /* event message_stop */
+};
+
+enum route_id {
+#define ROUTE(id, path, get, post, del, dialect, kind, shape, default_stream) ROUTE_ID_##id,
+#include "http/routes.def"
+#undef ROUTE
+	ROUTE_ID_COUNT
+};
+
+struct route {
+	enum route_id     id;
+	const char       *path; /* decoded; a last segment of '*' stands for any one segment */
+	unsigned          methods; /* bit 1 << enum http_method */
+	enum dialect      dialect;
+	enum route_kind   kind;
+	enum stream_shape shape;
+	bool              default_stream; /* streams when the body does not say */
+};
+
+/* The route of a decoded path (http_path_decode), or NULL.  *tail is the last segment where the pattern ends in '*'. */
+const struct route *route_find(const char *path, struct span *tail);
+
+/* The dialect to answer an unknown path in, from its first segment. */
+enum dialect route_dialect_of(const char *path);
+
+/* "GET, HEAD" for the Allow header of a 405, into `buf`. */
+const char *route_allow(const struct route *r, char *buf, size_t size);
+
+/* The body of an error answer in a dialect, JSON-escaped and complete, into `buf`; its length (always < size; message is cut to fit). Native: {"error":…};
+ * OpenAI: {"error":{message,type,param,code}}; Anthropic: {"type":"error","error":{…},"request_id":…}. */
+size_t dialect_error(enum dialect d, unsigned status, const char *message, const char *request_id, char *buf, size_t size);
+
+/* The Content-Type of that body. */
+const char *dialect_error_type(enum dialect d);
+
+/* What to append to a stream that broke after output began, so that no client takes it for complete: NDJSON {"error":…}\n;
+ * OpenAI SSE data: {"error":{…}}\n\n; Anthropic event: error; Responses event: error (its documented `error` event).  Length. */
+size_t dialect_stream_error(enum stream_shape shape, const char *message, char *buf, size_t size);
+
+/* --- the end of a stream ------------------------------------------------------------------------------------------------ */
+
+/* Watches a response body pass by and knows whether its final object came.  A few dozen bytes of state, no buffer, fed with any cuts.
+ * Exact: text that merely contains the words does not count, because only top-level keys of a line's object (NDJSON) and whole
+ * data/event lines (SSE) do. */
+struct stream_watch {
+	uint8_t  shape;
+	uint8_t  state;
+	uint8_t  flags; /* STREAM_SAW_* */
+	uint8_t  matched;
+	uint32_t depth;
+	uint32_t bits;
+	uint64_t items; /* lines or events that carried output */
+};
+
+#define STREAM_SAW_FINAL 1u
+#define STREAM_SAW_ERROR 2u /* an {"error":…} line or an error event came from upstream itself */
+
+void stream_watch_init(struct stream_watch *w, enum stream_shape shape);
+void stream_watch_feed(struct stream_watch *w, const char *p, size_t n);
+/* True when the stream is inside a line: an error line must then begin with a newline. */
+bool stream_watch_midline(const struct stream_watch *w);
