@@ -1,0 +1,16 @@
+/* shm/fds.h - the descriptors of a whole board, in the order they travel. */
+#pragma once
+
+#include "shm/layout.h"
+
+/* One open descriptor per file, or -1.  Travels as an array in member order: FDS_COUNT descriptors in one message. */
+struct shm_fds {
+	int owner;
+	int host;
+	int router[SHM_ROUTERS];
+	int vital[SHM_SLOTS];
+};
+
+#define SHM_FDS_COUNT (2 + SHM_ROUTERS + SHM_SLOTS)
+
+_Static_assert(sizeof(struct shm_fds) == SHM_FDS_COUNT * sizeof(int), "shm_fds is sent as an array of int");
