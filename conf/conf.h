@@ -1,0 +1,109 @@
+/* conf/conf.h - /etc/tsa to facts.
+ *
+ * Used by the supervisor alone.  A configuration is const once loaded; a reload loads another one beside it and compares.  Every
+ * message has file:line and says what to write instead.  Grammar: libconfuse (key = value, sections in braces); durations and
+ * sizes are words with mandatory units.  Nothing here resolves a name, opens a socket or looks at the machine, with one
+ * exception: files that hold secrets must not be readable by everybody. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/why.h"
+
+#define CONF_INSTANCES 64
+#define CONF_LISTEN    8
+#define CONF_MODELS    16
+#define CONF_TAGS      16
+#define CONF_CPUS      1024 /* highest CPU number + 1 */
+#define CONF_MESSAGES  32
+
+struct conf_addr {
+	struct sockaddr_storage sa;
+	socklen_t               len;
+	char                    text[64]; /* "127.0.0.1:8480", "[::1]:8480" */
+};
+
+struct conf_cpuset {
+	uint64_t bits[CONF_CPUS / 64];
+	unsigned count; /* 0: not set */
+	char     text[128];
+};
+
+struct conf_instance {
+	char             name[64];
+	bool             adopted; /* `url` given instead of `command` */
+	struct conf_addr addr;    /* of the Ollama; with `command`, from `listen` of the instance */
+	char            *argv;    /* packed words, argv_len bytes; NULL when adopted */
+	size_t           argv_len;
+	char            *env; /* packed NAME=value */
+	size_t           env_len;
+	unsigned         n_models;
+	char             models[CONF_MODELS][128]; /* the primary first */
+	unsigned         n_tags;
+	char             tags[CONF_TAGS][32];
+	unsigned         places; /* `slots` */
+	bool             pinned;
+	struct conf_cpuset cpus; /* accepted and checked; applied by placement */
+	struct conf_cpuset mems;
+	uint64_t         memory_low_bytes; /* 0: not set, as the next two */
+	uint64_t         memory_high_bytes;
+	uint64_t         memory_max_bytes;
+	unsigned         fds_limit; /* recycle the Ollama above so many descriptors; 0: never */
+	const char      *file; /* where it stands, for messages */
+	unsigned         line;
+};
+
+struct conf {
+	unsigned         n_listen;
+	struct conf_addr listen[CONF_LISTEN];
+	unsigned         routers;
+	char             user[32];  /* "" : tsa if there is such a user, else stay */
+	char             group[32]; /* who may use the control socket beside root and the supervisor's own uid; "" nobody */
+	char             state_dir[200];
+	char             log_level[16];
+	char             default_model[128];
+	bool             manage; /* management = allow */
+	/* limits */
+	unsigned conns, headers, queue, active;
+	uint64_t head_bytes, body_bytes, buffer_bytes, body_rate_bytes;
+	/* deadlines, ns */
+	uint64_t head_ns, body_ns, idle_ns, queue_ns, connect_ns, first_ns, gap_ns, total_ns, stall_ns, park_ns, drain_ns;
+	uint64_t start_ns, load_ns, probe_ns, answer_ns, able_ns, warm_ns, stop_ns;
+	unsigned              n_instances;
+	struct conf_instance *instances; /* sorted by file and line */
+};
+
+struct conf_report {
+	unsigned n;      /* messages kept */
+	unsigned more;   /* messages that did not fit */
+	unsigned errors; /* of all; the others are warnings */
+	char     text[CONF_MESSAGES][320]; /* "/etc/tsa/tsa.conf:12: …" */
+};
+
+/* Load `path` and, beside it, instances.d/NAME.conf in name order.  0; -EINVAL: report->errors > 0; -errno of open(2).  *out is
+ * the caller's, untouched on failure.  Warnings may be reported with 0. */
+int conf_load(const char *path, struct conf **out, struct conf_report *report);
+
+/* What the command line alone says: `tsad --listen A --adopt [NAME=]URL … --slots N --state DIR`.  Defaults as conf_load's. */
+struct conf_adhoc {
+	const char *listen[CONF_LISTEN];
+	unsigned    n_listen;
+	const char *adopt[CONF_INSTANCES];
+	unsigned    n_adopt;
+	unsigned    slots;
+	const char *state_dir;
+};
+int conf_adhoc_make(const struct conf_adhoc *a, struct conf **out, struct conf_report *report);
+
+void conf_destroy(struct conf **c);
+
+/* What differs between two configurations of one instance: nothing; what its worker can take while it runs; or what needs the
+ * Ollama to be started again. */
+enum conf_change { CONF_SAME = 0, CONF_LIVE, CONF_RESTART };
+enum conf_change conf_instance_change(const struct conf_instance *a, const struct conf_instance *b);
+
+/* The address in "host:port" (numeric, [v6], localhost; a leading http:// is taken off).  0 or -EINVAL with `why`. */
+int conf_addr_parse(const char *text, uint16_t default_port, struct conf_addr *out, struct why *why);
