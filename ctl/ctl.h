@@ -12,7 +12,7 @@
 #include "base/why.h"
 
 #define CTL_MAGIC   0x4c544354U /* "TCTL" */
-#define CTL_VERSION 1U
+#define CTL_PROTOCOL 1U
 #define CTL_REQUEST_MAX 4096 /* head and words; longer ones are refused and the connection closed */
 #define CTL_ANSWER_MAX  65536
 #define CTL_WORDS   8
