@@ -1,7 +1,7 @@
 /* shm/hist.h - latency histograms in shared memory: log buckets, one writer, mergeable by adding.
  *
- * Bucket i holds values in [lo(i), lo(i+1)), the bounds growing by a factor of 1.04, so the middle of a bucket is within 2 % of
- * everything in it.  512 buckets span 1 µs to more than 9 minutes... see hist.c for the exact range; below and above are clamped. */
+ * Bucket bounds grow by 2^(1/18) = 1.0393, so the middle of a bucket is within 2 % (1.96 %) of everything in it.  512 buckets
+ * span 2^15 ns = 32.8 µs to 3.3 hours; what is shorter counts in the first, what is longer in the last.  A count wraps at 2^32. */
 #pragma once
 
 #include <stdatomic.h>

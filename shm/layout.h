@@ -281,11 +281,13 @@ SHM_LINE(shm_wish_line, struct shm_wish);
 struct shm_stamp {
 	alignas(64) uint64_t magic;
 	uint64_t version;
-	uint64_t layout; /* hash of the sizes and offsets below: two builds that disagree never share a board */
+	uint64_t layout; /* shm_layout_hash(): two builds that disagree about fields.def never share a board */
 	uint64_t kind;   /* enum shm_kind */
-	uint64_t index;
-	uint64_t bytes;
-	uint64_t board_id[2];
+	uint64_t index;  /* of the slot or router, else 0 */
+	uint64_t bytes;  /* of the file: the struct below in whole pages */
+	uint64_t board_id[2]; /* random, the same on every file of one board */
+	uint64_t boot_id[2];  /* of the machine when the board was made */
+	uint64_t reserved[6]; /* zero */
 };
 
 enum shm_kind { SHM_KIND_NONE = 0, SHM_KIND_OWNER, SHM_KIND_VITAL, SHM_KIND_HOST, SHM_KIND_ROUTER, SHM_KIND_COUNT };
