@@ -26,8 +26,8 @@ enum route_kind {
 /* Stream shape, and so what counts as its end. */
 enum stream_shape {
 	STREAM_NONE = 0,
-	STREAM_NDJSON,    /* final object "done":true; pull and create: "status":"success" */
-	STREAM_SSE_OPENAI, /* data: [DONE] */
+	STREAM_NDJSON,        /* final object "done":true; pull and create: "status":"success" */
+	STREAM_SSE_OPENAI,    /* data: [DONE] */
 	STREAM_SSE_RESPONSES, /* event response.completed */
 	STREAM_SSE_ANTHROPIC, /* event message_stop */
 };
@@ -40,13 +40,13 @@ enum route_id {
 };
 
 struct route {
-	enum route_id     id;
-	const char       *path; /* decoded; a last segment of '*' stands for any one segment */
-	unsigned          methods; /* bit 1 << enum http_method */
-	enum dialect      dialect;
-	enum route_kind   kind;
+	enum route_id id;
+	const char *path; /* decoded; a last segment of '*' stands for any one segment */
+	unsigned methods; /* bit 1 << enum http_method */
+	enum dialect dialect;
+	enum route_kind kind;
 	enum stream_shape shape;
-	bool              default_stream; /* streams when the body does not say */
+	bool default_stream; /* streams when the body does not say */
 };
 
 /* The route of a decoded path (http_path_decode), or NULL.  *tail is the last segment where the pattern ends in '*'. */
@@ -75,13 +75,15 @@ size_t dialect_stream_error(enum stream_shape shape, const char *message, char *
  * Exact: text that merely contains the words does not count, because only top-level keys of a line's object (NDJSON) and whole
  * data/event lines (SSE) do. */
 struct stream_watch {
-	uint8_t  shape;
-	uint8_t  state;
-	uint8_t  flags; /* STREAM_SAW_* */
-	uint8_t  matched;
-	uint32_t depth;
-	uint32_t bits;
-	uint64_t items; /* lines or events that carried output */
+	uint64_t items; /* NDJSON: objects that are neither final nor an error; SSE: events that carry output */
+	uint32_t depth; /* of nested JSON, the line's own object being 1 */
+	uint8_t shape;
+	uint8_t state;
+	uint8_t flags; /* STREAM_SAW_* */
+	uint8_t key;   /* of the top-level member at hand */
+	uint8_t marks; /* what the line or event at hand has said so far */
+	uint8_t word_n;
+	char word[46]; /* a key, a value or an event name: long enough for every one that matters */
 };
 
 #define STREAM_SAW_FINAL 1u

@@ -11,8 +11,8 @@
 
 #include "base/span.h"
 
-#define HTTP_HEADERS_MAX 64 /* header lines in one head; promises.md's control list, nginx and HAProxy use about 100 */
-#define HTTP_HEAD_BYTES  (16 * 1024)
+#define HTTP_HEADERS_MAX    64 /* header lines in one head; promises.md's control list, nginx and HAProxy use about 100 */
+#define HTTP_HEAD_BYTES     (16 * 1024)
 #define HTTP_CHUNK_LINE_MAX 32 /* bytes of one chunk-size line; extensions are refused, so 16 hex digits and CRLF are plenty */
 
 enum http_method {
@@ -38,8 +38,8 @@ enum http_header_id {
 };
 
 struct http_header {
-	struct span         name; /* as sent */
-	struct span         value; /* without surrounding blanks */
+	struct span name;  /* as sent */
+	struct span value; /* without surrounding blanks */
 	enum http_header_id id;
 };
 
@@ -54,33 +54,33 @@ enum http_framing {
 struct http_head {
 	/* requests */
 	enum http_method method;
-	struct span      method_text;
-	struct span      target; /* as sent */
-	struct span      path;   /* target up to '?', still percent-encoded; origin-form, or the path of an absolute-form */
-	struct span      query;  /* after '?', or empty */
-	struct span      host;
-	bool             expect_continue;
+	struct span method_text;
+	struct span target; /* as sent */
+	struct span path;   /* target up to '?', still percent-encoded; origin-form, or the path of an absolute-form */
+	struct span query;  /* after '?', or empty */
+	struct span host;
+	bool expect_continue;
 	/* responses */
-	unsigned    status; /* 100..999 */
+	unsigned status; /* 100..999 */
 	struct span reason;
 	/* both */
-	unsigned           minor; /* HTTP/1.minor: 0 or 1 */
-	enum http_framing  framing;
-	uint64_t           content_length; /* valid when framing is HTTP_BODY_LENGTH */
-	bool               keep_alive; /* this message allows another after it */
-	size_t             head_bytes; /* length of the head, final empty line included */
-	unsigned           n_headers;
+	unsigned minor; /* HTTP/1.minor: 0 or 1 */
+	enum http_framing framing;
+	uint64_t content_length; /* valid when framing is HTTP_BODY_LENGTH */
+	bool keep_alive;         /* this message allows another after it */
+	size_t head_bytes;       /* length of the head, final empty line included */
+	unsigned n_headers;
 	struct http_header headers[HTTP_HEADERS_MAX];
 };
 
 struct http_limits {
-	size_t   head_bytes;  /* whole head, request line included */
+	size_t head_bytes;    /* whole head, request line included */
 	unsigned headers_max; /* <= HTTP_HEADERS_MAX */
 };
 
 /* What was wrong, as an HTTP status and a sentence with cause and remedy. */
 struct http_fault {
-	unsigned    status; /* 400, 405, 414, 417, 431, 501, 505; for responses always 502 */
+	unsigned status;    /* 400, 405, 414, 417, 431, 501, 505; for responses always 502 */
 	const char *reason; /* static text */
 };
 
@@ -100,8 +100,8 @@ enum http_result http_request_parse(const char *buf, size_t n, size_t seen, cons
 				    struct http_fault *fault);
 
 /* Parse a response head.  `request` tells how the answer is framed (HEAD, ...).  1xx heads parse as any other (framing NONE). */
-enum http_result http_response_parse(const char *buf, size_t n, size_t seen, const struct http_limits *limits, enum http_method request,
-				     struct http_head *out, struct http_fault *fault);
+enum http_result http_response_parse(const char *buf, size_t n, size_t seen, const struct http_limits *limits,
+				     enum http_method request, struct http_head *out, struct http_fault *fault);
 
 /* The value of the first header with this id, or an empty span with p == NULL. */
 struct span http_header_get(const struct http_head *head, enum http_header_id id);
@@ -116,11 +116,11 @@ bool http_header_has_token(const struct http_head *head, enum http_header_id id,
 
 /* Decoder of one body: 24 bytes, no buffer.  Initialise with http_body_init. */
 struct http_body {
-	uint64_t left;    /* of the body (LENGTH) or of the current chunk */
-	uint8_t  framing; /* enum http_framing */
-	uint8_t  state;
-	uint8_t  digits; /* of the current chunk-size line */
-	uint8_t  pad;
+	uint64_t left;   /* of the body (LENGTH) or of the current chunk */
+	uint8_t framing; /* enum http_framing */
+	uint8_t state;
+	uint8_t digits; /* of the current chunk-size line */
+	uint8_t pad;
 	uint32_t line; /* bytes of the current line */
 };
 
@@ -139,10 +139,10 @@ enum http_result http_body_feed(struct http_body *body, const char *in, size_t n
 
 /* A bounded head under construction.  `len` never passes `cap`; `overflow` is set instead. */
 struct http_out {
-	char  *p;
+	char *p;
 	size_t cap;
 	size_t len;
-	bool   overflow;
+	bool overflow;
 };
 
 void http_out_bytes(struct http_out *o, const char *p, size_t n);

@@ -12,16 +12,16 @@
 
 #include "base/span.h"
 
-#define VIEW_DEPTH_MAX 1000 /* Go's own limit is 10,000; no client needs a tenth of ours */
+#define VIEW_DEPTH_MAX  1000 /* Go's own limit is 10,000; no client needs a tenth of ours */
 #define VIEW_ADJUST_MAX 16
 
 enum view_kind { VIEW_ABSENT = 0, VIEW_NULL, VIEW_FALSE, VIEW_TRUE, VIEW_NUMBER, VIEW_STRING, VIEW_ARRAY, VIEW_OBJECT };
 
 /* A top-level value: where it stands, what it is. */
 struct view_value {
-	struct span    raw; /* the bytes of the value, quotes included */
+	struct span raw; /* the bytes of the value, quotes included */
 	enum view_kind kind;
-	bool           empty; /* "", [] or {} */
+	bool empty; /* "", [] or {} */
 };
 
 /* The top-level keys that routing needs.  VIEW_KEY(member, "json key") */
@@ -39,16 +39,17 @@ struct view_option {
 };
 
 struct view {
-	struct view_value  at[VIEW_KEY_COUNT];
-	struct view_option reload[VIEW_ADJUST_MAX]; /* num_ctx, num_batch, num_gpu, main_gpu, use_mmap, num_thread, draft_num_predict */
-	unsigned           n_reload;
-	uint64_t           text_bytes; /* bytes inside string values anywhere: the cheap measure of prompt length */
+	struct view_value at[VIEW_KEY_COUNT];
+	struct view_option
+		reload[VIEW_ADJUST_MAX]; /* num_ctx, num_batch, num_gpu, main_gpu, use_mmap, num_thread, draft_num_predict */
+	unsigned n_reload;
+	uint64_t text_bytes; /* bytes inside string values anywhere: the cheap measure of prompt length */
 };
 
 enum view_fault {
 	VIEW_OK = 0,
-	VIEW_EMPTY,     /* no bytes, or blanks only */
-	VIEW_SYNTAX,    /* not JSON; *at says where */
+	VIEW_EMPTY,  /* no bytes, or blanks only */
+	VIEW_SYNTAX, /* not JSON; *at says where */
 	VIEW_NOT_OBJECT,
 	VIEW_DUPLICATE, /* two keys of one object (top level or options) fold to the same name */
 	VIEW_TRAILING,  /* bytes after the value */

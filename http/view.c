@@ -1,0 +1,547 @@
+#include "http/view.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "http/bytes.h"
+
+/* --- the parts of JSON ------------------------------------------------------------------------------------------------- */
+
+struct cursor {
+	const char *p;
+	const char *end;
+	uint64_t text_bytes;
+};
+
+static void blanks_skip(struct cursor *c)
+{
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
+		c->p++;
+}
+
+/* The four digits of a \u escape at `p`; -1 when they are not all there. */
+static int hex4(const char *p, const char *end)
+{
+	int v = 0;
+
+	if (end - p < 4)
+		return -1;
+	for (unsigned i = 0; i < 4; i++) {
+		int digit = byte_hex(p[i]);
+
+		if (digit < 0)
+			return -1;
+		v = v << 4 | digit;
+	}
+	return v;
+}
+
+/* At a backslash. */
+static bool escape_skip(struct cursor *c)
+{
+	if (c->end - c->p < 2)
+		return false;
+	switch (c->p[1]) {
+	case '"':
+	case '\\':
+	case '/':
+	case 'b':
+	case 'f':
+	case 'n':
+	case 'r':
+	case 't':
+		c->p += 2;
+		return true;
+	case 'u':
+		if (hex4(c->p + 2, c->end) < 0)
+			return false;
+		c->p += 6;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* At a quote. */
+static bool string_skip(struct cursor *c)
+{
+	c->p++;
+	for (;;) {
+		c->p += run_string(c->p, (size_t)(c->end - c->p));
+		if (c->p == c->end)
+			return false;
+		if (*c->p == '"') {
+			c->p++;
+			return true;
+		}
+		if (*c->p != '\\' || !escape_skip(c))
+			return false;
+	}
+}
+
+static bool digits_skip(struct cursor *c)
+{
+	const char *from = c->p;
+
+	while (c->p < c->end && byte_is(*c->p, BYTE_DIGIT))
+		c->p++;
+	return c->p > from;
+}
+
+static bool number_skip(struct cursor *c)
+{
+	if (*c->p == '-')
+		c->p++;
+	if (c->p < c->end && *c->p == '0')
+		c->p++;
+	else if (!digits_skip(c))
+		return false;
+	if (c->p < c->end && *c->p == '.') {
+		c->p++;
+		if (!digits_skip(c))
+			return false;
+	}
+	if (c->p < c->end && (*c->p == 'e' || *c->p == 'E')) {
+		c->p++;
+		if (c->p < c->end && (*c->p == '+' || *c->p == '-'))
+			c->p++;
+		if (!digits_skip(c))
+			return false;
+	}
+	return true;
+}
+
+static bool word_skip(struct cursor *c, const char *word, size_t n)
+{
+	if ((size_t)(c->end - c->p) < n || memcmp(c->p, word, n) != 0)
+		return false;
+	c->p += n;
+	return true;
+}
+
+/* A string, number or literal. */
+static bool scalar_skip(struct cursor *c)
+{
+	const char *from = c->p;
+
+	switch (*c->p) {
+	case '"':
+		if (!string_skip(c))
+			return false;
+		c->text_bytes += (uint64_t)(c->p - from) - 2;
+		return true;
+	case 't':
+		return word_skip(c, "true", 4);
+	case 'f':
+		return word_skip(c, "false", 5);
+	case 'n':
+		return word_skip(c, "null", 4);
+	default:
+		return number_skip(c);
+	}
+}
+
+/* --- values of any depth, without recursion ---------------------------------------------------------------------------- */
+
+/* Which of the open containers are objects, one bit each. */
+struct nest {
+	uint64_t object[(VIEW_DEPTH_MAX + 63) / 64];
+};
+
+static void nest_set(struct nest *n, unsigned level, bool object)
+{
+	uint64_t bit = 1ULL << level % 64;
+
+	n->object[level / 64] = (n->object[level / 64] & ~bit) | (object ? bit : 0);
+}
+
+static bool nest_is_object(const struct nest *n, unsigned level)
+{
+	return n->object[level / 64] >> level % 64 & 1;
+}
+
+/* "key" and its colon. */
+static bool key_skip(struct cursor *c)
+{
+	blanks_skip(c);
+	if (c->p == c->end || *c->p != '"' || !string_skip(c))
+		return false;
+	blanks_skip(c);
+	if (c->p == c->end || *c->p != ':')
+		return false;
+	c->p++;
+	return true;
+}
+
+/* After a value that stands in container `level`: closes what ends here.  *level falls to `floor` when the outermost value is
+ * complete; otherwise another value follows. */
+static bool value_end(struct cursor *c, const struct nest *nest, unsigned floor, unsigned *level)
+{
+	while (*level > floor) {
+		bool object = nest_is_object(nest, *level - 1);
+
+		blanks_skip(c);
+		if (c->p == c->end)
+			return false;
+		if (*c->p == ',') {
+			c->p++;
+			return !object || key_skip(c);
+		}
+		if (*c->p != (object ? '}' : ']'))
+			return false;
+		c->p++;
+		--*level;
+	}
+	return true;
+}
+
+/* A value that stands `depth` containers deep. */
+static enum view_fault value_skip(struct cursor *c, unsigned depth)
+{
+	struct nest nest;
+	unsigned level = depth;
+
+	do {
+		bool object;
+
+		blanks_skip(c);
+		if (c->p == c->end)
+			return VIEW_SYNTAX;
+		object = *c->p == '{';
+		if (object || *c->p == '[') {
+			if (level == VIEW_DEPTH_MAX)
+				return VIEW_DEEP;
+			nest_set(&nest, level++, object);
+			c->p++;
+			blanks_skip(c);
+			if (c->p == c->end)
+				return VIEW_SYNTAX;
+			if (*c->p != (object ? '}' : ']')) {
+				if (object && !key_skip(c))
+					return VIEW_SYNTAX;
+				continue;
+			}
+		} else if (!scalar_skip(c)) {
+			return VIEW_SYNTAX;
+		}
+		if (!value_end(c, &nest, depth, &level))
+			return VIEW_SYNTAX;
+	} while (level > depth);
+	return VIEW_OK;
+}
+
+/* --- keys -------------------------------------------------------------------------------------------------------------- */
+
+static const struct span TOP_KEYS[VIEW_KEY_COUNT] = {
+#define VIEW_KEY(id, key) [VIEW_K_##id] = {key, sizeof(key) - 1},
+#include "http/view_keys.def"
+#undef VIEW_KEY
+};
+
+static const struct span RELOAD_KEYS[] = {
+	{"num_ctx", 7},     {"num_batch", 9},          {"num_gpu", 7}, {"main_gpu", 8}, {"use_mmap", 8},
+	{"num_thread", 10}, {"draft_num_predict", 17},
+};
+_Static_assert(ARRAY_SIZE(RELOAD_KEYS) <= VIEW_ADJUST_MAX, "make VIEW_ADJUST_MAX larger");
+
+#define KEY_BYTES_MAX 24 /* longer than any key above */
+
+/* One character of a key at *p as it folds, escapes resolved: a byte below 0x80, or -1 when it folds to no ASCII character. */
+static int key_char(const char **p, const char *end)
+{
+	const unsigned char *u = (const unsigned char *)*p;
+	int code = u[0];
+
+	if (code == '\\') {
+		if (u[1] != 'u') {
+			*p += 2;
+			return -1; /* no key of ours has a character that needs this kind of escape, nor '/' */
+		}
+		code = hex4(*p + 2, end);
+		*p += 6;
+	} else if (code == 0xc5 && end - *p >= 2 && u[1] == 0xbf) {
+		code = 0x17f;
+		*p += 2;
+	} else if (code == 0xe2 && end - *p >= 3 && u[1] == 0x84 && u[2] == 0xaa) {
+		code = 0x212a;
+		*p += 3;
+	} else {
+		*p += 1;
+	}
+	if (code == 0x17f)
+		return 's';
+	if (code == 0x212a)
+		return 'k';
+	return code < 0x80 ? byte_lower((char)code) : -1;
+}
+
+/* The place of the key in `keys`, or `n_keys`.  `raw` has been skipped by string_skip(), so its escapes are sound. */
+static unsigned key_find(struct span raw, const struct span *keys, unsigned n_keys)
+{
+	const char *p = raw.p + 1, *end = raw.p + raw.n - 1;
+	char folded[KEY_BYTES_MAX];
+	size_t n = 0;
+
+	while (p < end) {
+		int c = key_char(&p, end);
+
+		if (c < 0 || n == sizeof(folded))
+			return n_keys;
+		folded[n++] = (char)c;
+	}
+	for (unsigned i = 0; i < n_keys; i++)
+		if (keys[i].n == n && memcmp(keys[i].p, folded, n) == 0)
+			return i;
+	return n_keys;
+}
+
+/* --- objects whose keys matter ----------------------------------------------------------------------------------------- */
+
+static enum view_kind kind_of(char first)
+{
+	switch (first) {
+	case '{':
+		return VIEW_OBJECT;
+	case '[':
+		return VIEW_ARRAY;
+	case '"':
+		return VIEW_STRING;
+	case 't':
+		return VIEW_TRUE;
+	case 'f':
+		return VIEW_FALSE;
+	case 'n':
+		return VIEW_NULL;
+	default:
+		return VIEW_NUMBER;
+	}
+}
+
+static bool value_empty(struct span raw)
+{
+	struct cursor c = {raw.p + 1, raw.p + raw.n, 0};
+
+	if (raw.p[0] == '"')
+		return raw.n == 2;
+	if (raw.p[0] != '[' && raw.p[0] != '{')
+		return false;
+	blanks_skip(&c);
+	return c.p + 1 == c.end;
+}
+
+static enum view_fault options_scan(struct cursor *c, struct view *out);
+
+static enum view_fault top_value(struct cursor *c, unsigned key, struct view *out)
+{
+	const char *from;
+	enum view_fault fault;
+
+	blanks_skip(c);
+	from = c->p;
+	if (key == VIEW_K_OPTIONS && from < c->end && *from == '{')
+		fault = options_scan(c, out);
+	else
+		fault = value_skip(c, 1);
+	if (fault == VIEW_OK && key < VIEW_KEY_COUNT) {
+		struct view_value *v = &out->at[key];
+
+		v->raw = (struct span){from, (size_t)(c->p - from)};
+		v->kind = kind_of(*from);
+		v->empty = value_empty(v->raw);
+	}
+	return fault;
+}
+
+static enum view_fault option_value(struct cursor *c, unsigned key, struct view *out)
+{
+	const char *from;
+	enum view_fault fault;
+
+	blanks_skip(c);
+	from = c->p;
+	fault = value_skip(c, 2);
+	if (fault == VIEW_OK && key < ARRAY_SIZE(RELOAD_KEYS))
+		out->reload[out->n_reload++] = (struct view_option){RELOAD_KEYS[key].p, {from, (size_t)(c->p - from)}};
+	return fault;
+}
+
+/* An object, at its brace.  Each value goes to `value` with the place of its key in `keys`. */
+static enum view_fault object_scan(struct cursor *c, const struct span *keys, unsigned n_keys,
+				   enum view_fault (*value)(struct cursor *c, unsigned key, struct view *out), struct view *out)
+{
+	uint64_t seen = 0;
+
+	c->p++;
+	blanks_skip(c);
+	if (c->p < c->end && *c->p == '}') {
+		c->p++;
+		return VIEW_OK;
+	}
+	for (;;) {
+		const char *from;
+		enum view_fault fault;
+		unsigned key;
+
+		blanks_skip(c);
+		from = c->p;
+		if (c->p == c->end || *c->p != '"' || !string_skip(c))
+			return VIEW_SYNTAX;
+		key = key_find((struct span){from, (size_t)(c->p - from)}, keys, n_keys);
+		if (key < n_keys && seen >> key & 1) {
+			c->p = from;
+			return VIEW_DUPLICATE;
+		}
+		seen |= key < n_keys ? 1ULL << key : 0;
+		blanks_skip(c);
+		if (c->p == c->end || *c->p != ':')
+			return VIEW_SYNTAX;
+		c->p++;
+		fault = value(c, key, out);
+		if (fault != VIEW_OK)
+			return fault;
+		blanks_skip(c);
+		if (c->p == c->end || (*c->p != ',' && *c->p != '}'))
+			return VIEW_SYNTAX;
+		if (*c->p++ == '}')
+			return VIEW_OK;
+	}
+}
+
+static enum view_fault options_scan(struct cursor *c, struct view *out)
+{
+	return object_scan(c, RELOAD_KEYS, ARRAY_SIZE(RELOAD_KEYS), option_value, out);
+}
+
+static enum view_fault body_scan(struct cursor *c, struct view *out)
+{
+	enum view_fault fault;
+
+	blanks_skip(c);
+	if (c->p == c->end)
+		return VIEW_EMPTY;
+	if (*c->p != '{')
+		return memchr("[\"-0123456789tfn", *c->p, 16) ? VIEW_NOT_OBJECT : VIEW_SYNTAX;
+	fault = object_scan(c, TOP_KEYS, VIEW_KEY_COUNT, top_value, out);
+	if (fault != VIEW_OK)
+		return fault;
+	blanks_skip(c);
+	return c->p == c->end ? VIEW_OK : VIEW_TRAILING;
+}
+
+enum view_fault view_scan(struct span body, struct view *out, size_t *at)
+{
+	struct cursor c = {body.p, body.p + body.n, 0};
+	enum view_fault fault;
+
+	memset(out, 0, sizeof(*out));
+	fault = body_scan(&c, out);
+	out->text_bytes = c.text_bytes;
+	if (fault != VIEW_OK && at)
+		*at = (size_t)(c.p - body.p);
+	return fault;
+}
+
+const char *view_fault_text(enum view_fault fault)
+{
+	static const char *const TEXTS[VIEW_FAULT_COUNT] = {
+		[VIEW_OK] = "the body is sound",
+		[VIEW_EMPTY] = "missing request body; send a JSON object",
+		[VIEW_SYNTAX] = "the body is not valid JSON; check its syntax",
+		[VIEW_NOT_OBJECT] = "the body is not a JSON object; send one, for example {\"model\":\"auto\"}",
+		[VIEW_DUPLICATE] = "two keys of one object in the body have the same name, case ignored; send each key once",
+		[VIEW_TRAILING] = "something follows the JSON object in the body; send one object and nothing else",
+		[VIEW_DEEP] = "the body is nested too deeply; send fewer than a thousand levels",
+	};
+
+	return (unsigned)fault < VIEW_FAULT_COUNT ? TEXTS[fault] : TEXTS[VIEW_SYNTAX];
+}
+
+/* --- the text of a string ---------------------------------------------------------------------------------------------- */
+
+/* The character of the escape at *p; -1 for NUL and for half of a surrogate pair. */
+static int escape_read(const char **p, const char *end)
+{
+	static const char NAMES[] = "bfnrt", CHARS[] = "\b\f\n\r\t";
+	const char *name;
+	int code, low;
+
+	if ((*p)[1] != 'u') {
+		name = strchr(NAMES, (*p)[1]);
+		code = name ? CHARS[name - NAMES] : (*p)[1];
+		*p += 2;
+		return code;
+	}
+	code = hex4(*p + 2, end);
+	*p += 6;
+	if (code < 0xd800 || code > 0xdfff)
+		return code ? code : -1;
+	if (code > 0xdbff || end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u')
+		return -1;
+	low = hex4(*p + 2, end);
+	if (low < 0xdc00 || low > 0xdfff)
+		return -1;
+	*p += 6;
+	return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+}
+
+static unsigned utf8_write(int code, char *out)
+{
+	if (code < 0x80) {
+		out[0] = (char)code;
+		return 1;
+	}
+	if (code < 0x800) {
+		out[0] = (char)(0xc0 | code >> 6);
+		out[1] = (char)(0x80 | (code & 0x3f));
+		return 2;
+	}
+	if (code < 0x10000) {
+		out[0] = (char)(0xe0 | code >> 12);
+		out[1] = (char)(0x80 | (code >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (code & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | code >> 18);
+	out[1] = (char)(0x80 | (code >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (code >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (code & 0x3f));
+	return 4;
+}
+
+int view_string(const struct view_value *v, char *buf, size_t size)
+{
+	const char *p, *end;
+	size_t n = 0;
+
+	if (v->kind != VIEW_STRING)
+		return -EINVAL;
+	p = v->raw.p + 1;
+	end = v->raw.p + v->raw.n - 1;
+	while (p < end) {
+		char utf8[4];
+		unsigned len;
+
+		if (*p == '\\') {
+			int code = escape_read(&p, end);
+
+			if (code < 0)
+				return -EILSEQ;
+			len = utf8_write(code, utf8);
+		} else {
+			len = byte_utf8(p, (size_t)(end - p));
+			if (!len)
+				return -EILSEQ;
+			memcpy(utf8, p, len);
+			p += len;
+		}
+		if (n + len >= size)
+			return -ENAMETOOLONG;
+		memcpy(buf + n, utf8, len);
+		n += len;
+	}
+	if (!size)
+		return -ENAMETOOLONG;
+	buf[n] = 0;
+	return (int)n;
+}
