@@ -37,7 +37,10 @@ unsigned shm_hist_bucket(uint64_t ns)
 
 static uint64_t bound(unsigned bucket)
 {
-	return (uint64_t)BOUNDS[bucket % PER_OCTAVE] << (SHORTEST + bucket / PER_OCTAVE) >> 31;
+	unsigned exponent = SHORTEST + bucket / PER_OCTAVE;
+	uint64_t fraction = BOUNDS[bucket % PER_OCTAVE];
+
+	return exponent >= 31 ? fraction << (exponent - 31) : fraction >> (31 - exponent);
 }
 
 uint64_t shm_hist_value(unsigned bucket)

@@ -19,8 +19,8 @@
 #define SHM_MAGIC   0x314452414f425354ULL /* the bytes "TSBOARD1" on a little-endian machine */
 #define SHM_VERSION 1U
 
-#define SHM_SLOTS      64  /* instances; users have 9 to 14, remote ones may join */
-#define SHM_MODELS     32  /* models per instance that the board shows */
+#define SHM_SLOTS      64 /* instances; users have 9 to 14, remote ones may join */
+#define SHM_MODELS     32 /* models per instance that the board shows */
 #define SHM_ROUTERS    8
 #define SHM_GPUS       16
 #define SHM_WISHES     4   /* models one router may wish for on one slot at a time */
@@ -53,23 +53,23 @@ enum shm_child {
 
 /* --- owner file: header, child lines, owner lines (supervisor) ------------------------------------------------------------ */
 
-struct shm_header { /* line, once */
-	uint64_t boot_id[2];   /* /proc/sys/kernel/random/boot_id */
-	uint64_t board_id[2];  /* random, new for every board */
+struct shm_header {           /* line, once */
+	uint64_t boot_id[2];  /* /proc/sys/kernel/random/boot_id */
+	uint64_t board_id[2]; /* random, new for every board */
 	uint64_t sup_pid;
-	uint64_t sup_start;    /* field 22 of /proc/PID/stat: ticks since boot; with the pid it names one process for ever */
-	uint64_t sup_gen;      /* counts supervisors that owned this board */
+	uint64_t sup_start; /* field 22 of /proc/PID/stat: ticks since boot; with the pid it names one process for ever */
+	uint64_t sup_gen;   /* counts supervisors that owned this board */
 	uint64_t sup_since_wall_ns;
 	uint64_t sup_beat_ns;
 	uint64_t reloads_ok;
 	uint64_t reloads_bad;
-	uint64_t reload_wall_ns; /* last one, good or bad */
-	uint64_t routers;        /* configured */
-	uint64_t slots_used;     /* highest used slot + 1 */
-	uint64_t stopping;       /* 1 while the service drains to stop */
-	char     listen[SHM_TEXT];  /* "127.0.0.1:8480 …" for people */
-	char     reload_text[SHM_TEXT]; /* why the last reload failed, or empty */
-	char     version[32];
+	uint64_t reload_wall_ns;    /* last one, good or bad */
+	uint64_t routers;           /* configured */
+	uint64_t slots_used;        /* highest used slot + 1 */
+	uint64_t stopping;          /* 1 while the service drains to stop */
+	char listen[SHM_TEXT];      /* "127.0.0.1:8480 …" for people */
+	char reload_text[SHM_TEXT]; /* why the last reload failed, or empty */
+	char version[32];
 };
 
 struct shm_child_line { /* one per router, one for the host worker */
@@ -79,17 +79,17 @@ struct shm_child_line { /* one per router, one for the host worker */
 	uint64_t state; /* enum shm_child */
 	uint64_t restarts;
 	uint64_t since_wall_ns;
-	uint64_t next_ns; /* when BACKOFF ends */
-	char     why[SHM_TEXT]; /* last death */
+	uint64_t next_ns;   /* when BACKOFF ends */
+	char why[SHM_TEXT]; /* last death */
 };
 
-struct shm_owner { /* one per slot */
+struct shm_owner {       /* one per slot */
 	uint64_t gen;    /* moves on with every new worker: what an older one left on its vital file is void */
 	uint64_t used;   /* 1: configured */
 	uint64_t wanted; /* enum shm_wanted */
 	uint64_t places; /* parallel requests the instance takes (OLLAMA_NUM_PARALLEL) */
 	uint64_t pinned;
-	uint64_t adopted; /* 1: `url`, 0: `command` */
+	uint64_t adopted;  /* 1: `url`, 0: `command` */
 	uint64_t conf_gen; /* counts changes of this slot's configuration */
 	uint64_t child_pid;
 	uint64_t child_start;
@@ -97,21 +97,21 @@ struct shm_owner { /* one per slot */
 	uint64_t child_restarts;
 	uint64_t child_since_wall_ns;
 	uint64_t child_next_ns;
-	char     name[SHM_NAME];
-	char     url[SHM_URL]; /* for people; routers take addresses from their configuration */
-	char     tags[SHM_TEXT];
-	char     why[SHM_TEXT]; /* last death of the worker, or why quarantined */
+	char name[SHM_NAME];
+	char url[SHM_URL]; /* for people; routers take addresses from their configuration */
+	char tags[SHM_TEXT];
+	char why[SHM_TEXT]; /* last death of the worker, or why quarantined */
 };
 
 /* --- vital file: one per slot (worker) ------------------------------------------------------------------------------------ */
 
-struct shm_vital { /* line */
+struct shm_vital {    /* line */
 	uint64_t gen; /* written under; void unless it equals the owner's */
 	uint64_t beat_ns;
 	uint64_t state;  /* enum shm_state */
 	uint64_t reason; /* enum probe_outcome of probes/outcomes.def */
 	uint64_t since_wall_ns;
-	uint64_t ollama_pid;   /* 0: unknown (adopted by url) */
+	uint64_t ollama_pid; /* 0: unknown (adopted by url) */
 	uint64_t ollama_start;
 	uint64_t runner_pids[4];
 	uint64_t fail_streak;
@@ -127,7 +127,7 @@ struct shm_vital { /* line */
 	uint64_t cpu_ns;    /* likewise, user + system */
 	uint64_t starts;    /* of Ollama by this and earlier workers of the slot */
 	uint64_t recycles;
-	uint64_t orphans;   /* left-over runners that were ended */
+	uint64_t orphans; /* left-over runners that were ended */
 	uint64_t loads;
 	uint64_t load_failures;
 	uint64_t death_kind; /* enum shm_death */
@@ -136,8 +136,8 @@ struct shm_vital { /* line */
 	uint64_t next_ns;       /* when BACKOFF ends */
 	uint64_t models;        /* entries in use of the models line */
 	uint64_t models_change; /* moves on when the models line did */
-	char     version[32];
-	char     why[SHM_TEXT]; /* the reason as a sentence */
+	char version[32];
+	char why[SHM_TEXT]; /* the reason as a sentence */
 };
 
 enum shm_death { SHM_DEATH_NONE = 0, SHM_DEATH_EXIT, SHM_DEATH_SIGNAL, SHM_DEATH_OOM, SHM_DEATH_UNKNOWN, SHM_DEATH_COUNT };
@@ -162,13 +162,13 @@ struct shm_model {
 	uint64_t context;         /* tokens per place */
 	uint64_t load_ns;         /* how long its last load took */
 	uint64_t used_wall_ns;
-	uint64_t digest[4]; /* sha256 of the manifest */
-	char     name[SHM_MODEL_NAME]; /* as /api/tags shows it, tag included */
+	uint64_t digest[4];        /* sha256 of the manifest */
+	char name[SHM_MODEL_NAME]; /* as /api/tags shows it, tag included */
 };
 
 struct shm_models { /* line */
-	uint64_t         gen;
-	uint64_t         n;
+	uint64_t gen;
+	uint64_t n;
 	struct shm_model at[SHM_MODELS];
 };
 
@@ -180,7 +180,7 @@ struct shm_gpu {
 	uint64_t util_permille;
 	uint64_t temp_mc; /* thousandths of a degree Celsius */
 	uint64_t healthy;
-	char     name[40];
+	char name[40];
 };
 
 struct shm_host { /* line */
@@ -190,7 +190,7 @@ struct shm_host { /* line */
 	uint64_t mem_available_bytes;
 	uint64_t swap_total_bytes;
 	uint64_t swap_free_bytes;
-	uint64_t psi_known; /* 0: the kernel has no /proc/pressure */
+	uint64_t psi_known;                /* 0: the kernel has no /proc/pressure */
 	uint64_t mem_some_avg10_permyriad; /* 1/10,000 of the time, as the next three */
 	uint64_t mem_some_avg60_permyriad;
 	uint64_t mem_full_avg10_permyriad;
@@ -212,44 +212,44 @@ struct shm_router_ident { /* line */
 };
 
 /* Counters, one word each; RCOUNTER(name, meaning).  Gauges and totals alike are written by this router only. */
-#define SHM_ROUTER_COUNTERS(X)                                                                                                 \
-	X(beat_ns, "heartbeat of its event loop")                                                                              \
-	X(conns, "client connections open")                                                                                    \
-	X(conns_total, "client connections accepted")                                                                          \
-	X(requests, "requests received")                                                                                       \
-	X(waiting, "requests in the queue now")                                                                                \
-	X(active, "generations in flight now")                                                                                 \
-	X(answered, "requests answered by an instance or by the router itself")                                                \
-	X(refused_429, "refused for overload")                                                                                 \
-	X(refused_503, "refused because nothing can serve them")                                                               \
-	X(refused_4xx, "refused for what the client sent")                                                                     \
-	X(failed, "answered 5xx, or broken after output began")                                                                \
-	X(aborted, "left by the client before the end")                                                                        \
-	X(failovers, "moved to another instance before the first byte")                                                        \
-	X(parked, "upstream connections kept open after their client left, now")                                               \
-	X(upstreams, "upstream connections open, busy or idle")                                                                \
-	X(bytes_in, "body bytes from clients")                                                                                 \
-	X(bytes_out, "body bytes to clients")                                                                                  \
+#define SHM_ROUTER_COUNTERS(X)                                                                                                     \
+	X(beat_ns, "heartbeat of its event loop")                                                                                  \
+	X(conns, "client connections open")                                                                                        \
+	X(conns_total, "client connections accepted")                                                                              \
+	X(requests, "requests received")                                                                                           \
+	X(waiting, "requests in the queue now")                                                                                    \
+	X(active, "generations in flight now")                                                                                     \
+	X(answered, "requests answered by an instance or by the router itself")                                                    \
+	X(refused_429, "refused for overload")                                                                                     \
+	X(refused_503, "refused because nothing can serve them")                                                                   \
+	X(refused_4xx, "refused for what the client sent")                                                                         \
+	X(failed, "answered 5xx, or broken after output began")                                                                    \
+	X(aborted, "left by the client before the end")                                                                            \
+	X(failovers, "moved to another instance before the first byte")                                                            \
+	X(parked, "upstream connections kept open after their client left, now")                                                   \
+	X(upstreams, "upstream connections open, busy or idle")                                                                    \
+	X(bytes_in, "body bytes from clients")                                                                                     \
+	X(bytes_out, "body bytes to clients")                                                                                      \
 	X(lag_ns, "longest turn of the event loop in the last second")
 
 /* Per slot, as this router sees it. */
-#define SHM_RSLOT_COUNTERS(X)                                                                                                  \
-	X(in_flight, "requests on the instance now, parked ones included")                                                     \
-	X(queued, "waiting requests that would go here first")                                                                 \
-	X(served, "answers that came to their proper end")                                                                     \
-	X(failed, "answers that did not")                                                                                      \
-	X(aborted, "left by the client")                                                                                       \
-	X(used_ns, "last request sent")                                                                                        \
-	X(first_ewma_ns, "time to the first byte, moving average")                                                             \
-	X(total_ewma_ns, "time to the last byte, moving average")                                                              \
-	X(fail_streak, "failures since the last success")                                                                      \
+#define SHM_RSLOT_COUNTERS(X)                                                                                                      \
+	X(in_flight, "requests on the instance now, parked ones included")                                                         \
+	X(queued, "waiting requests that would go here first")                                                                     \
+	X(served, "answers that came to their proper end")                                                                         \
+	X(failed, "answers that did not")                                                                                          \
+	X(aborted, "left by the client")                                                                                           \
+	X(used_ns, "last request sent")                                                                                            \
+	X(first_ewma_ns, "time to the first byte, moving average")                                                                 \
+	X(total_ewma_ns, "time to the last byte, moving average")                                                                  \
+	X(fail_streak, "failures since the last success")                                                                          \
 	X(breaker, "0 closed, 1 open, 2 half open")
 
 struct shm_wish { /* line */
 	uint64_t gen;
 	uint64_t kind; /* enum shm_wish_kind */
 	uint64_t since_ns;
-	char     model[SHM_MODEL_NAME];
+	char model[SHM_MODEL_NAME];
 };
 
 enum shm_wish_kind { SHM_WISH_NONE = 0, SHM_WISH_WARM, SHM_WISH_KEEP, SHM_WISH_UNLOAD, SHM_WISH_COUNT };
@@ -262,10 +262,10 @@ enum shm_wish_kind { SHM_WISH_NONE = 0, SHM_WISH_WARM, SHM_WISH_KEEP, SHM_WISH_U
 #define SHM_WORDS(type) (sizeof(type) / 8)
 
 /* A line in a file: sequence word, then the payload of `type` as words. */
-#define SHM_LINE(tag, type)                                                                                                    \
-	struct tag {                                                                                                           \
-		alignas(64) _Atomic uint64_t seq;                                                                              \
-		_Atomic uint64_t words[SHM_WORDS(type)];                                                                       \
+#define SHM_LINE(tag, type)                                                                                                        \
+	struct tag {                                                                                                               \
+		alignas(64) _Atomic uint64_t seq;                                                                                  \
+		_Atomic uint64_t words[SHM_WORDS(type)];                                                                           \
 	}
 
 SHM_LINE(shm_header_line, struct shm_header);
@@ -281,10 +281,10 @@ SHM_LINE(shm_wish_line, struct shm_wish);
 struct shm_stamp {
 	alignas(64) uint64_t magic;
 	uint64_t version;
-	uint64_t layout; /* shm_layout_hash(): two builds that disagree about fields.def never share a board */
-	uint64_t kind;   /* enum shm_kind */
-	uint64_t index;  /* of the slot or router, else 0 */
-	uint64_t bytes;  /* of the file: the struct below in whole pages */
+	uint64_t layout;      /* shm_layout_hash(): two builds that disagree about fields.def never share a board */
+	uint64_t kind;        /* enum shm_kind */
+	uint64_t index;       /* of the slot or router, else 0 */
+	uint64_t bytes;       /* of the file: the struct below in whole pages */
 	uint64_t board_id[2]; /* random, the same on every file of one board */
 	uint64_t boot_id[2];  /* of the machine when the board was made */
 	uint64_t reserved[6]; /* zero */
@@ -293,21 +293,21 @@ struct shm_stamp {
 enum shm_kind { SHM_KIND_NONE = 0, SHM_KIND_OWNER, SHM_KIND_VITAL, SHM_KIND_HOST, SHM_KIND_ROUTER, SHM_KIND_COUNT };
 
 struct shm_owner_file {
-	struct shm_stamp           stamp;
-	struct shm_header_line     header;
+	struct shm_stamp stamp;
+	struct shm_header_line header;
 	struct shm_child_line_line router[SHM_ROUTERS];
 	struct shm_child_line_line host;
-	struct shm_owner_line      slot[SHM_SLOTS];
+	struct shm_owner_line slot[SHM_SLOTS];
 };
 
 struct shm_vital_file {
-	struct shm_stamp       stamp;
-	struct shm_vital_line  vital;
+	struct shm_stamp stamp;
+	struct shm_vital_line vital;
 	struct shm_models_line models;
 };
 
 struct shm_host_file {
-	struct shm_stamp     stamp;
+	struct shm_stamp stamp;
 	struct shm_host_line host;
 };
 
@@ -327,7 +327,7 @@ struct shm_rslot {
 };
 
 struct shm_router_file {
-	struct shm_stamp             stamp;
+	struct shm_stamp stamp;
 	struct shm_router_ident_line ident;
 	alignas(64) struct shm_router_counters counters;
 	alignas(64) struct shm_rslot slot[SHM_SLOTS];
