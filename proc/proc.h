@@ -29,9 +29,9 @@
 enum proc_role { PROC_ROLE_NONE = 0, PROC_WORKER, PROC_HOST, PROC_ROUTER, PROC_ROLE_COUNT };
 
 /* --- the ladder of deadlines: an inner one is an outer one less a margin ----------------------------------------------------- */
-#define PROC_HELLO_NS     (5ULL * 1000000000ULL)  /* exec to HELLO; else the child is killed */
-#define PROC_PING_NS      (1ULL * 1000000000ULL)  /* between pings */
-#define PROC_PONG_NS      (5ULL * 1000000000ULL)  /* a ping unanswered so long: the child hangs and is killed (promises.md rows 6, 7) */
+#define PROC_HELLO_NS     (5ULL * 1000000000ULL) /* exec to HELLO; else the child is killed */
+#define PROC_PING_NS      (1ULL * 1000000000ULL) /* between pings */
+#define PROC_PONG_NS      (5ULL * 1000000000ULL) /* a ping unanswered so long: the child hangs and is killed (promises.md rows 6, 7) */
 #define PROC_REHELLO_NS   (200ULL * 1000000ULL)   /* between a child's tries to find a new supervisor */
 #define PROC_ADOPT_NS     (3ULL * 1000000000ULL)  /* how long a new supervisor waits for living children to say HELLO */
 #define PROC_BEAT_NS      (250ULL * 1000000ULL)   /* heartbeat on the board */
@@ -42,20 +42,20 @@ enum proc_role { PROC_ROLE_NONE = 0, PROC_WORKER, PROC_HOST, PROC_ROUTER, PROC_R
 enum proc_type {
 	PROC_NONE = 0,
 	/* supervisor to child */
-	PROC_BOARD,     /* descriptors: [0] own file, writable; then SHM_FDS_COUNT of the whole board, read-only */
-	PROC_CONF,      /* payload: struct proc_worker_conf or proc_router_conf; host: proc_host_conf */
-	PROC_LISTEN,    /* descriptors: all listening sockets of this router; what it had before it closes */
-	PROC_PING,      /* arg: number to send back */
-	PROC_STOP,      /* arg: milliseconds to drain.  A worker ends its Ollama, too, unless PROC_STOP_KEEP is set in flags */
-	PROC_RESTART,   /* worker: end and start Ollama again, drained; lifts a quarantine */
-	PROC_WARM,      /* worker; payload: model name, or empty for the primary */
-	PROC_UNLOAD,    /* worker; payload: model name, or empty for all */
-	PROC_REAPED,    /* worker; arg: pid, payload: struct proc_reaped; an Ollama whose first worker died ended */
+	PROC_BOARD,   /* descriptors: [0] own file, writable; then SHM_FDS_COUNT of the whole board, read-only */
+	PROC_CONF,    /* payload: struct proc_worker_conf or proc_router_conf; host: proc_host_conf */
+	PROC_LISTEN,  /* descriptors: all listening sockets of this router; what it had before it closes */
+	PROC_PING,    /* arg: number to send back */
+	PROC_STOP,    /* arg: milliseconds to drain.  A worker ends its Ollama, too, unless PROC_STOP_KEEP is set in flags */
+	PROC_RESTART, /* worker: end and start Ollama again, drained; lifts a quarantine */
+	PROC_WARM,    /* worker; payload: model name, or empty for the primary */
+	PROC_UNLOAD,  /* worker; payload: model name, or empty for all */
+	PROC_REAPED,  /* worker; arg: pid, payload: struct proc_reaped; an Ollama whose first worker died ended */
 	/* child to supervisor */
-	PROC_HELLO,     /* payload: struct proc_hello; a router's carries its listening sockets when it says it again */
+	PROC_HELLO, /* payload: struct proc_hello; a router's carries its listening sockets when it says it again */
 	PROC_READY,
-	PROC_PONG,      /* arg: the ping's number */
-	PROC_OLLAMA,    /* worker; payload: struct proc_process, the Ollama it started, pid 0 when there is none any more */
+	PROC_PONG,   /* arg: the ping's number */
+	PROC_OLLAMA, /* worker; payload: struct proc_process, the Ollama it started, pid 0 when there is none any more */
 	PROC_TYPE_COUNT
 };
 
@@ -78,25 +78,29 @@ struct proc_process {
 };
 
 struct proc_hello {
-	uint32_t            role;
-	uint32_t            index;
-	uint32_t            gen;
-	uint32_t            layout; /* low half of the board's layout hash: another build is replaced, not adopted */
+	uint32_t role;
+	uint32_t index;
+	uint32_t gen;
+	uint32_t layout; /* low half of the board's layout hash: another build is replaced, not adopted */
 	struct proc_process self;
 };
 
 struct proc_reaped {
 	struct proc_process process;
-	int32_t             wstatus; /* of wait(2) */
-	int32_t             oom;     /* 1: the kernel's OOM killer, as far as its cgroup tells */
+	int32_t wstatus; /* of wait(2) */
+	int32_t oom;     /* 1: the kernel's OOM killer, as far as its cgroup tells */
 };
 
 /* Send one message; payload and descriptors may be absent.  0 or -errno (-EAGAIN: the peer does not read). */
-int proc_send(int sock, enum proc_type type, uint32_t gen, uint32_t flags, uint64_t arg, const void *payload, size_t len, const int *fds,
-	      unsigned n_fds);
+int proc_send(int sock, enum proc_type type, uint32_t gen, uint32_t flags, uint64_t arg, const void *payload, size_t len,
+	      const int *fds, unsigned n_fds);
 
-/* Receive one message into `buf` (PROC_MSG_MAX bytes).  *msg points into it; *payload behind it.  Returns 1; 0 at end-of-file;
- * -EAGAIN nothing there; -EPROTO a malformed head (a sibling's: treat as a bug; descriptors are closed); -errno.  On 1 the
+/* Check the head of `n` bytes at `buf` (8-byte aligned), and the payload's length where its type fixes it.  A model name that
+ * travels is NUL-terminated.  0 and *msg, *payload pointing into `buf`; -EPROTO. */
+int proc_parse(const char *buf, size_t n, const struct proc_msg **msg, const void **payload);
+
+/* Receive one message into `buf` (PROC_MSG_MAX bytes, 8-byte aligned).  *msg points into it; *payload behind it.  Returns 1; 0 at
+ * end-of-file; -EAGAIN nothing there; -EPROTO malformed (a sibling's: treat as a bug; descriptors are closed); -errno.  On 1 the
  * descriptors are the caller's. */
 int proc_recv(int sock, char *buf, const struct proc_msg **msg, const void **payload, int *fds, unsigned max_fds, unsigned *n_fds);
 
@@ -120,8 +124,8 @@ int proc_pidfd(const struct proc_process *p);
 struct proc_addr {
 	uint16_t family; /* AF_INET, AF_INET6 */
 	uint16_t port;   /* host order */
-	uint8_t  ip[16]; /* network order; 4 bytes used for AF_INET */
-	char     text[64]; /* "127.0.0.1:11434", "[::1]:11434": for the Host header and for people */
+	uint8_t ip[16];  /* network order; 4 bytes used for AF_INET */
+	char text[64];   /* "127.0.0.1:11434", "[::1]:11434": for the Host header and for people */
 };
 
 struct proc_common {
@@ -132,81 +136,83 @@ struct proc_common {
 	uint32_t gid;
 	uint32_t log_level;
 	uint32_t pad;
-	char     ctl_path[108]; /* control socket, for the next HELLO */
-	char     dir[PROC_PATH]; /* state directory; the worker's own files live in dir/instances/NAME */
+	char ctl_path[108];  /* control socket, for the next HELLO */
+	char dir[PROC_PATH]; /* state directory; the worker's own files live in dir/instances/NAME */
 	uint32_t pad2;
 };
 
 struct proc_worker_conf {
-	struct proc_common  common;
-	char                name[PROC_NAME];
-	struct proc_addr    addr;
-	uint32_t            adopted; /* 1: the Ollama is not ours to start or stop */
-	uint32_t            places;
-	uint32_t            pinned;
-	uint32_t            fds_limit; /* recycle above; 0: never */
-	uint32_t            n_models;  /* 0: whatever the instance has */
-	uint32_t            argv_len;
-	uint32_t            env_len;
-	uint32_t            pad;
-	uint64_t            start_ns;  /* process start to a first answer */
-	uint64_t            load_ns;   /* a model load */
-	uint64_t            probe_ns;  /* between two probes */
-	uint64_t            answer_ns; /* a control route's answer */
-	uint64_t            able_ns;   /* a one-token generation on an idle instance */
-	uint64_t            warm_ns;   /* between two warming pings of the primary model */
-	uint64_t            stop_ns;   /* SIGTERM to SIGKILL */
-	struct proc_process ollama;    /* left running by an earlier worker, or pid 0 */
-	char                models[PROC_MODELS][PROC_MODEL]; /* the primary first */
-	char                argv[PROC_ARGV];
-	char                env[PROC_ENV]; /* NAME=value; the whole environment beside what the worker must set itself */
+	struct proc_common common;
+	char name[PROC_NAME];
+	struct proc_addr addr;
+	uint32_t adopted; /* 1: the Ollama is not ours to start or stop */
+	uint32_t places;
+	uint32_t pinned;
+	uint32_t fds_limit; /* recycle above; 0: never */
+	uint32_t n_models;  /* 0: whatever the instance has */
+	uint32_t argv_len;
+	uint32_t env_len;
+	uint32_t pad;
+	uint64_t start_ns;                    /* process start to a first answer */
+	uint64_t load_ns;                     /* a model load */
+	uint64_t probe_ns;                    /* between two probes */
+	uint64_t answer_ns;                   /* a control route's answer */
+	uint64_t able_ns;                     /* a one-token generation on an idle instance */
+	uint64_t warm_ns;                     /* between two warming pings of the primary model */
+	uint64_t stop_ns;                     /* SIGTERM to SIGKILL */
+	struct proc_process ollama;           /* left running by an earlier worker, or pid 0 */
+	char models[PROC_MODELS][PROC_MODEL]; /* the primary first */
+	char argv[PROC_ARGV];
+	char env[PROC_ENV]; /* NAME=value; the whole environment beside what the worker must set itself */
 };
 
 struct proc_host_conf {
 	struct proc_common common;
-	uint64_t           probe_ns;
+	uint64_t probe_ns;
 };
 
 struct proc_slot {
-	uint32_t         used;
-	uint32_t         places;
+	uint32_t used;
+	uint32_t places;
 	struct proc_addr addr;
-	char             name[PROC_NAME];
+	char name[PROC_NAME];
 };
 
 struct proc_router_conf {
 	struct proc_common common;
-	uint32_t           routers;    /* how many there are in all */
-	uint32_t           manage;     /* 1: management routes are served */
-	uint32_t           conns;      /* client connections */
-	uint32_t           headers;    /* header lines in a head */
-	uint64_t           head_bytes;
-	uint64_t           body_bytes; /* request body */
-	uint64_t           buffer_bytes; /* held for one slow reader before its instance is no longer read */
-	uint32_t           queue;      /* waiting requests */
-	uint32_t           active;     /* generations in flight in all; 0: the sum of places */
-	uint64_t           head_ns;    /* a whole request head */
-	uint64_t           body_ns;    /* a whole request body, plus one second per body_rate bytes */
-	uint64_t           body_rate_bytes;
-	uint64_t           idle_ns;    /* keep-alive without a request */
-	uint64_t           queue_ns;   /* waiting for a place */
-	uint64_t           connect_ns; /* to an instance */
-	uint64_t           first_ns;   /* sent to first byte of the answer */
-	uint64_t           gap_ns;     /* between two bytes of an answer */
-	uint64_t           total_ns;   /* received to first byte, failovers included */
-	uint64_t           stall_ns;   /* a client that does not read */
-	uint64_t           park_ns;    /* how long an abandoned request stays open upstream at least */
-	char               default_model[PROC_MODEL]; /* for `auto`; empty: the first instance's primary */
-	struct proc_slot   slots[PROC_SLOTS];
+	uint32_t routers; /* how many there are in all */
+	uint32_t manage;  /* 1: management routes are served */
+	uint32_t conns;   /* client connections */
+	uint32_t headers; /* header lines in a head */
+	uint64_t head_bytes;
+	uint64_t body_bytes;   /* request body */
+	uint64_t buffer_bytes; /* held for one slow reader before its instance is no longer read */
+	uint32_t queue;        /* waiting requests */
+	uint32_t active;       /* generations in flight in all; 0: the sum of places */
+	uint64_t head_ns;      /* a whole request head */
+	uint64_t body_ns;      /* a whole request body, plus one second per body_rate bytes */
+	uint64_t body_rate_bytes;
+	uint64_t idle_ns;               /* keep-alive without a request */
+	uint64_t queue_ns;              /* waiting for a place */
+	uint64_t connect_ns;            /* to an instance */
+	uint64_t first_ns;              /* sent to first byte of the answer */
+	uint64_t gap_ns;                /* between two bytes of an answer */
+	uint64_t total_ns;              /* received to first byte, failovers included */
+	uint64_t stall_ns;              /* a client that does not read */
+	uint64_t park_ns;               /* how long an abandoned request stays open upstream at least */
+	char default_model[PROC_MODEL]; /* for `auto`; empty: the first instance's primary */
+	struct proc_slot slots[PROC_SLOTS];
 };
 
-_Static_assert(sizeof(struct proc_worker_conf) + sizeof(struct proc_msg) <= PROC_MSG_MAX, "a worker's configuration is one message");
-_Static_assert(sizeof(struct proc_router_conf) + sizeof(struct proc_msg) <= PROC_MSG_MAX, "a router's configuration is one message");
+_Static_assert(sizeof(struct proc_worker_conf) + sizeof(struct proc_msg) <= PROC_MSG_MAX,
+	       "a worker's configuration is one message");
+_Static_assert(sizeof(struct proc_router_conf) + sizeof(struct proc_msg) <= PROC_MSG_MAX,
+	       "a router's configuration is one message");
 
 /* --- the child's side --------------------------------------------------------------------------------------------------------- */
 
 /* First thing in a child's main(): descriptors above PROC_ORDERS_FD closed, no core dumps, no new privileges, SIGPIPE ignored,
- * signals unblocked.  0 or -errno with `why`. */
+ * signals unblocked.  0 or -errno with `why`; -EBADF: descriptor 3 is no socket, so somebody started it by hand. */
 int proc_confine_early(struct why *why);
 
 /* Become `uid`:`gid` without supplementary groups and without a way back; uid 0 means stay.  0 or -errno with `why`. */
@@ -219,17 +225,19 @@ int proc_rehello_connect(const char *ctl_path);
 
 #define PROC_BACKOFF_MIN_NS (1ULL * 1000000000ULL)
 #define PROC_BACKOFF_MAX_NS (60ULL * 1000000000ULL)
-#define PROC_BUDGET         10U                       /* failures of one child ... */
-#define PROC_BUDGET_NS      (600ULL * 1000000000ULL)  /* ... in so long: quarantine */
-#define PROC_STEADY_NS      (60ULL * 1000000000ULL)   /* lived so long: the backoff begins anew */
+#define PROC_BUDGET         10U                      /* failures of one child ... */
+#define PROC_BUDGET_NS      (600ULL * 1000000000ULL) /* ... in so long: quarantine */
+#define PROC_STEADY_NS      (60ULL * 1000000000ULL)  /* lived so long: the backoff begins anew */
 
 struct proc_backoff {
 	uint64_t at_ns[PROC_BUDGET]; /* ring of failures */
 	unsigned n;                  /* failures in a row, without a steady life between them */
 	unsigned next;
+	unsigned kept;
 };
 
-/* Record a death at `now_ns` of a child that had lived `lived_ns`.  The pause before the next start, 1, 2, 4 … 60 s less up to a
- * quarter (`random` is any number: the jitter); or CLOCK_NEVER: the budget is spent, quarantine it. */
+/* Record a failure at `now_ns` of a child that had lived `lived_ns`.  The pause before the next start: none after the first one in
+ * a row, so that an accident costs nobody a second; then 1, 2, 4 … 60 s less up to a quarter (`random` is any number: the
+ * jitter); or CLOCK_NEVER: the budget is spent, quarantine it. */
 uint64_t proc_backoff_fail(struct proc_backoff *b, uint64_t now_ns, uint64_t lived_ns, uint32_t random);
 void proc_backoff_lift(struct proc_backoff *b);
