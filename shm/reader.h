@@ -2,7 +2,8 @@
  *
  * Used by routers, workers (wishes), tsactl.  The mappings are read-only; nothing here blocks, allocates (after open) or logs, and
  * every call returns in bounded time whatever bytes are on the board.  reader.c holds the only loads of lines in the tree.
- * Copies are checked before they are handed out: enums in range, counts within their arrays, text NUL-terminated. */
+ * Copies are checked before they are handed out: enums in range, counts within their arrays, process ids possible, text
+ * NUL-terminated.  One thread per reader. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,13 +16,15 @@
 
 struct shm_reader;
 
-/* Map all files behind `fds`, which stay the caller's (they may be closed at once).  0; -EPROTO: magic, version, layout or size
- * differ (`why` names which); -errno of mmap(2).  *out is the caller's, untouched on failure. */
+/* Map all files behind `fds`, which stay the caller's (they may be closed at once); -1 is a file that this reader is not given.
+ * 0; -EPROTO: size, seals, magic, version, layout, place, boot or board differ (`why` names which); -ENOMEM; -errno of mmap(2).
+ * *out is the caller's, untouched on failure. */
 int shm_reader_open(const struct shm_fds *fds, struct shm_reader **out, struct why *why);
 void shm_reader_close(struct shm_reader **r);
 
-/* Each: 0; -ERANGE no such slot; -EAGAIN never settled (writer flat out or killed in mid-line); -EBADMSG settled but nonsense.
- * *out untouched on failure. */
+/* Each: 0; -ERANGE no such slot, or its file was not given; -EAGAIN never settled (writer flat out, preempted or killed in
+ * mid-line: keep the last good copy and judge its age); -EBADMSG settled but nonsense.  A line that nobody has published yet reads as
+ * zeros.  Whether a vital line is of the generation that the owner line names is the caller's question.  *out untouched on failure. */
 int shm_read_header(const struct shm_reader *r, struct shm_header *out);
 int shm_read_router_child(const struct shm_reader *r, unsigned router, struct shm_child_line *out);
 int shm_read_host_child(const struct shm_reader *r, struct shm_child_line *out);

@@ -16,7 +16,8 @@ int shm_board_create(struct shm_fds *out, struct why *why);
 int shm_fds_readonly(const struct shm_fds *fds, struct shm_fds *out, struct why *why);
 void shm_fds_close(struct shm_fds *fds);
 
-/* Check the stamps of a board that came back over a crash.  0; -EPROTO: another version, layout or boot (`why` says which). */
+/* Check a board that came back over a crash.  0; -EPROTO: a file is missing, or has another size, version, layout, place, boot or
+ * board (`why` says which); -errno of fstat(2) or pread(2). */
 int shm_fds_check(const struct shm_fds *fds, struct why *why);
 
 /* Map a file for writing.  The descriptor stays the caller's.  NULL and `why` on failure (errno of mmap(2), or a stamp that does

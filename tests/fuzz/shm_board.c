@@ -1,0 +1,193 @@
+/* Bytes on the board: whatever a writer leaves there, every read ends soon, and what it hands out can be indexed, looped and printed.
+ *
+ * The input is a file image: one byte for the file, four for the offset, then the bytes that stand there.  Half of the file numbers
+ * also put the bytes over the stamp of a file that nobody has mapped yet, and open that. */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "shm/hist.h"
+#include "shm/reader.h"
+#include "shm/stamp.h"
+#include "shm/writer.h"
+
+#define HEAD 5
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct shm_fds rw;
+static struct shm_reader *reader;
+
+static void board_make(void)
+{
+	struct why why;
+
+	BUG_ON(shm_board_create(&rw, &why) || shm_reader_open(&rw, &reader, &why));
+}
+
+static void answer_check(int err)
+{
+	BUG_ON(err != 0 && err != -EAGAIN && err != -EBADMSG);
+}
+
+#define TEXT_CHECK(text) BUG_ON(strnlen((text), sizeof(text)) == sizeof(text))
+
+static void owner_read(void)
+{
+	struct shm_header h;
+	struct shm_child_line c;
+	struct shm_owner o;
+	int err = shm_read_header(reader, &h);
+
+	answer_check(err);
+	if (!err) {
+		TEXT_CHECK(h.listen);
+		TEXT_CHECK(h.reload_text);
+		TEXT_CHECK(h.version);
+		BUG_ON(h.slots_used > SHM_SLOTS || h.routers > SHM_ROUTERS || (int32_t)h.sup_pid < 0);
+	}
+	for (unsigned i = 0; i <= SHM_ROUTERS; i++) {
+		err = i < SHM_ROUTERS ? shm_read_router_child(reader, i, &c) : shm_read_host_child(reader, &c);
+		answer_check(err);
+		if (err)
+			continue;
+		TEXT_CHECK(c.why);
+		BUG_ON(c.state >= SHM_CHILD_COUNT || (int32_t)c.pid < 0);
+	}
+	for (unsigned i = 0; i < SHM_SLOTS; i++) {
+		err = shm_read_slot(reader, i, &o);
+		answer_check(err);
+		if (err)
+			continue;
+		TEXT_CHECK(o.name);
+		TEXT_CHECK(o.url);
+		TEXT_CHECK(o.tags);
+		TEXT_CHECK(o.why);
+		BUG_ON(o.wanted >= SHM_WANT_COUNT || o.child_state >= SHM_CHILD_COUNT || (int32_t)o.child_pid < 0);
+	}
+}
+
+static void vital_read(void)
+{
+	struct shm_vital v;
+	struct shm_models m;
+	int err = shm_read_vital(reader, 0, &v);
+
+	answer_check(err);
+	if (!err) {
+		TEXT_CHECK(v.version);
+		TEXT_CHECK(v.why);
+		BUG_ON(v.state >= SHM_STATE_COUNT || v.death_kind >= SHM_DEATH_COUNT || v.models > SHM_MODELS ||
+		       (int32_t)v.ollama_pid < 0);
+	}
+	err = shm_read_models(reader, 0, &m);
+	answer_check(err);
+	for (uint64_t i = 0; !err && i < m.n; i++)
+		TEXT_CHECK(m.at[i].name);
+}
+
+static void host_read(void)
+{
+	struct shm_host h;
+	int err = shm_read_host(reader, &h);
+
+	answer_check(err);
+	for (uint64_t i = 0; !err && i < h.gpus; i++)
+		TEXT_CHECK(h.gpu[i].name);
+}
+
+static void router_read(void)
+{
+	struct shm_router_ident id;
+	struct shm_wish w;
+
+	answer_check(shm_read_router_ident(reader, 0, &id));
+	for (unsigned s = 0; s < SHM_SLOTS; s++) {
+		const struct shm_rslot *slot = shm_router_slot(reader, 0, s);
+
+		for (unsigned n = 0; n < SHM_WISHES; n++) {
+			int err = shm_read_wish(reader, 0, s, n, &w);
+
+			answer_check(err);
+			if (err)
+				continue;
+			TEXT_CHECK(w.model);
+			BUG_ON(w.kind >= SHM_WISH_COUNT);
+		}
+		(void)shm_hist_quantile(slot->first_hist, 0.5);
+		(void)shm_hist_quantile(slot->total_hist, 0.99);
+	}
+}
+
+/* A second reader meets the bytes in a stamp: it opens or says why not. */
+static void stamp_read(int fd, const uint8_t *data, size_t n)
+{
+	struct shm_stamp stamp, kept;
+	struct shm_reader *r = NULL;
+	struct why why = {""};
+	int err;
+
+	BUG_ON(pread(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept));
+	stamp = kept;
+	memcpy(&stamp, data, n < sizeof(stamp) ? n : sizeof(stamp));
+	BUG_ON(pwrite(fd, &stamp, sizeof(stamp), 0) != (ssize_t)sizeof(stamp));
+	err = shm_reader_open(&rw, &r, &why);
+	BUG_ON(err != 0 && err != -EPROTO);
+	BUG_ON(err && (!why.text[0] || r));
+	shm_reader_close(&r);
+	BUG_ON(pwrite(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept));
+}
+
+static const struct {
+	enum shm_kind kind;
+	void (*read)(void);
+} FILES[] = {
+	{SHM_KIND_OWNER, owner_read},
+	{SHM_KIND_VITAL, vital_read},
+	{SHM_KIND_HOST, host_read},
+	{SHM_KIND_ROUTER, router_read},
+};
+
+static int fd_of(enum shm_kind kind)
+{
+	switch (kind) {
+	case SHM_KIND_OWNER:
+		return rw.owner;
+	case SHM_KIND_HOST:
+		return rw.host;
+	case SHM_KIND_ROUTER:
+		return rw.router[0];
+	default:
+		return rw.vital[0];
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint8_t ZEROS[1 << 16];
+	size_t file, room, at, n;
+	uint32_t where;
+	int fd;
+
+	if (!reader)
+		board_make();
+	if (size < HEAD || size > sizeof(ZEROS))
+		return 0;
+	file = data[0] % ARRAY_SIZE(FILES);
+	fd = fd_of(FILES[file].kind);
+	memcpy(&where, data + 1, sizeof(where));
+	n = size - HEAD;
+	if (data[0] & 0x80)
+		stamp_read(fd, data + HEAD, n);
+
+	room = shm_file_bytes(FILES[file].kind) - sizeof(struct shm_stamp);
+	n = n < room ? n : room;
+	at = sizeof(struct shm_stamp) + where % (room - n + 1);
+	BUG_ON(pwrite(fd, data + HEAD, n, (off_t)at) != (ssize_t)n);
+	FILES[file].read();
+	BUG_ON(pwrite(fd, ZEROS, n, (off_t)at) != (ssize_t)n);
+	return 0;
+}
