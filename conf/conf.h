@@ -18,7 +18,12 @@
 #define CONF_MODELS    16
 #define CONF_TAGS      16
 #define CONF_CPUS      1024 /* highest CPU number + 1 */
+#define CONF_ROUTERS   8
 #define CONF_MESSAGES  32
+#define CONF_FILES      256        /* in instances.d */
+#define CONF_FILE_BYTES (1U << 20) /* of one file; longer ones are refused */
+#define CONF_ARGV_BYTES 4096       /* packed words of a command */
+#define CONF_ENV_BYTES  8192       /* packed environment of an instance */
 
 struct conf_addr {
 	struct sockaddr_storage sa;
