@@ -1,4 +1,4 @@
-/* shm/fds.h - the descriptors of a whole board, in the order they travel. */
+/* shm/fds.h - the descriptors of a whole board, in the order they travel, and the number that says whether two programs agree on it. */
 #pragma once
 
 #include "shm/layout.h"
@@ -14,3 +14,7 @@ struct shm_fds {
 #define SHM_FDS_COUNT (2 + SHM_ROUTERS + SHM_SLOTS)
 
 _Static_assert(sizeof(struct shm_fds) == SHM_FDS_COUNT * sizeof(int), "shm_fds is sent as an array of int");
+
+/* FNV-1a over names, offsets and sizes of shm/fields.def and over the words of shm/states.def: two programs that differ in it must not
+ * share a board. */
+uint64_t shm_layout_hash(void);

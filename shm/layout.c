@@ -2,7 +2,7 @@
 #include "shm/layout.h"
 
 #include "base/bug.h"
-#include "shm/stamp.h"
+#include "shm/fds.h"
 
 /* --- offsets and sizes -------------------------------------------------------------------------------------------------------- */
 

@@ -281,7 +281,7 @@ SHM_LINE(shm_wish_line, struct shm_wish);
 struct shm_stamp {
 	alignas(64) uint64_t magic;
 	uint64_t version;
-	uint64_t layout;      /* shm_layout_hash(): two builds that disagree about fields.def never share a board */
+	uint64_t layout;      /* shm_layout_hash() of fds.h */
 	uint64_t kind;        /* enum shm_kind */
 	uint64_t index;       /* of the slot or router, else 0 */
 	uint64_t bytes;       /* of the file: the struct below in whole pages */

@@ -19,9 +19,6 @@ struct shm_place {
 
 struct shm_place shm_place_of(unsigned position);
 
-/* FNV-1a over names, offsets and sizes of shm/fields.def and over the words of shm/states.def. */
-uint64_t shm_layout_hash(void);
-
 /* Size of a file of this kind: its struct in whole pages. */
 size_t shm_file_bytes(enum shm_kind kind);
 
