@@ -29,11 +29,11 @@ ARCH := $(shell uname -m)
 IS_CLANG := $(shell $(CC) --version 2>/dev/null | grep -c clang)
 ifeq ($(IS_CLANG),0)
 WARN += -Wtrampolines -Wbidi-chars=any
+HARD += -ftrivial-auto-var-init=zero
 endif
 ifneq ($(filter x86_64,$(ARCH)),)
 HARD += -fcf-protection=full -fstack-clash-protection
 endif
-HARD += -ftrivial-auto-var-init=zero
 ifdef SANITIZE
 B    := build/$(SANITIZE)
 OPT  := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
@@ -52,7 +52,7 @@ CFLAGS  := -std=c17 $(OPT) $(WARN) $(HARD) $(DEVEL)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen -Wl,--as-needed $(LDOPT)
 
 # --- what there is -----------------------------------------------------------------------------------------------------
-LIBDIRS  := base conf shm ctl proc probes http
+LIBDIRS  := base conf shm ctl proc probes route http
 PROGRAMS := tsad tsa-worker tsa-router tsactl ollama-sim tsa-load
 src_of    = $(filter-out %.test.c,$(sort $(wildcard $(1)/*.c)))
 obj_of    = $(patsubst %.c,$(B)/obj/%.o,$(call src_of,$(1)))
@@ -67,7 +67,7 @@ SRC_tsa-load   := tools/load
 # The libraries each program may see; the lint of the include lattice is the other half of this rule.
 LIBS_tsad       := conf shm ctl proc base
 LIBS_tsa-worker := probes shm proc base
-LIBS_tsa-router := http shm proc base
+LIBS_tsa-router := http route shm proc base
 LIBS_tsactl     := ctl shm base
 LIBS_ollama-sim := base
 LIBS_tsa-load   := base
@@ -78,6 +78,16 @@ EXT_tsa-router := -levent_core -ljson-c -lsystemd
 EXT_tsactl     := -ljson-c -lsystemd
 EXT_ollama-sim := -levent_core -ljson-c -lsystemd -lm
 EXT_tsa-load   := -levent_core -lsystemd -lm
+
+# `make V=1` shows the commands.
+V ?= 0
+ifeq ($(V),0)
+Q   := @
+say  = @printf '  %-3s %s\n' $(1) $(2)
+else
+Q   :=
+say  = @:
+endif
 
 .PHONY: all help
 all: $(addprefix $(B)/,$(PROGRAMS))
@@ -100,18 +110,20 @@ help:
 # --- objects, archives, programs ---------------------------------------------------------------------------------------
 $(B)/obj/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define archive_rule
 $(B)/lib$(1).a: $(call obj_of,$(1))
 	@rm -f $$@
-	ar rcsD $$@ $$^
+	$(Q)ar rcsD $$@ $$^
 endef
 $(foreach d,$(LIBDIRS),$(eval $(call archive_rule,$(d))))
 
 define program_rule
 $(B)/$(1): $(call obj_of,$(SRC_$(1))) $(foreach l,$(LIBS_$(1)),$(B)/lib$(l).a)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $(EXT_$(1))
+	$(call say,LD,$$@)
+	$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $(EXT_$(1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
@@ -120,17 +132,19 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 UNIT_SRC  := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 RACE_BIN  := $(patsubst tests/race/%.c,$(B)/race/%,$(sort $(wildcard tests/race/*.c)))
-TEST_LIBS := probes http conf ctl shm proc base
+TEST_LIBS := probes route http conf ctl shm proc base
 TEST_EXT  := -lcmocka -levent_core -lcurl -ljson-c -lsystemd -lconfuse -lm -lpthread
 # The objects of a program that decide and hold no main(): unit tests may link them too.
-PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/main.c,$(wildcard supervisor/life.c supervisor/state.c worker/life.c router/pick.c)))
+PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/main.c,$(wildcard supervisor/life.c supervisor/state.c worker/life.c)))
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(PURE_OBJS) $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
 $(B)/race/%: $(B)/obj/tests/race/%.o $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
 
 .SECONDARY:
 .PHONY: check race

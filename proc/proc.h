@@ -174,6 +174,8 @@ struct proc_host_conf {
 struct proc_slot {
 	uint32_t used;
 	uint32_t places;
+	uint32_t         store; /* instances with the same number share a model store: one of them is enough to change it; 0: its own */
+	uint32_t         pad;
 	struct proc_addr addr;
 	char name[PROC_NAME];
 };

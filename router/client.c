@@ -1,0 +1,437 @@
+/* The client's side of the wire: heads, bodies, keep-alive, pipelined requests in order, deadlines. */
+#include "router/router.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+
+static const struct conn_ops OPS;
+
+static void client_turn(struct client *cl, const char *p, size_t n);
+
+static struct client *of(struct conn *c)
+{
+	return container_of(c, struct client, c);
+}
+
+void client_accept(struct router *r, int fd)
+{
+	struct client *cl = calloc(1, sizeof(*cl));
+
+	if (!cl || conn_init(&cl->c, r->base, fd, &OPS, false)) {
+		free(cl);
+		close(fd);
+		return;
+	}
+	cl->r = r;
+	cl->fresh = true;
+	cl->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.head_ns);
+	LIST_INSERT_HEAD(&r->clients, cl, link);
+	r->n_clients++;
+	shm_set(&r->count->conns, r->n_clients);
+	shm_add(&r->count->conns_total, 1);
+}
+
+void client_free(struct client *cl, bool reset)
+{
+	struct router *r = cl->r;
+
+	if (cl->c.fd < 0)
+		return;
+	LIST_REMOVE(cl, link);
+	conn_close(&cl->c, reset);
+	carry_free(&cl->in);
+	r->n_clients--;
+	shm_set(&r->count->conns, r->n_clients);
+	if (cl->x) {
+		struct exchange *x = cl->x;
+
+		cl->x = NULL;
+		exchange_client_gone(x);
+	}
+	listen_resume(r);
+	router_bury(r, &cl->grave);
+}
+
+bool client_write(struct client *cl, struct iovec *iov, unsigned n)
+{
+	if (cl->c.fd < 0)
+		return false;
+	if (conn_writev(&cl->c, iov, n)) {
+		client_free(cl, true);
+		return false;
+	}
+	return true;
+}
+
+/* Answered, and nothing more is wanted from this client: let it read the answer before the connection goes. */
+static void linger(struct client *cl)
+{
+	cl->state = CLIENT_LINGER;
+	cl->deadline_ns = clock_after_ns(clock_now_ns(), ROUTER_LINGER_NS);
+	carry_free(&cl->in);
+	conn_pause(&cl->c, false);
+	if (!cl->c.out)
+		shutdown(cl->c.fd, SHUT_WR);
+}
+
+void client_done(struct client *cl)
+{
+	struct router *r = cl->r;
+
+	cl->x = NULL;
+	if (cl->c.fd < 0)
+		return;
+	if (!cl->keep || r->draining) {
+		linger(cl);
+		return;
+	}
+	cl->state = CLIENT_HEAD;
+	cl->seen = 0;
+	cl->fresh = cl->in.n == 0;
+	cl->deadline_ns = clock_after_ns(clock_now_ns(), cl->fresh ? r->conf.idle_ns : r->conf.head_ns);
+	conn_pause(&cl->c, false);
+	if (cl->in.n && !cl->turning) {
+		struct carry held = cl->in;
+
+		cl->in = (struct carry){0};
+		client_turn(cl, held.p, held.n);
+		carry_free(&held);
+	}
+}
+
+/* --- request body -------------------------------------------------------------------------------------------------------------- */
+
+static bool body_reserve(struct exchange *x, size_t want)
+{
+	struct router *r = x->r;
+	size_t cap = EX_HEADROOM + want + EX_SLACK;
+	char *p;
+
+	if (cap <= x->body_cap)
+		return true;
+	if (r->held_bytes - x->body_cap + cap > r->conf.body_bytes * ROUTER_BODIES)
+		return false;
+	p = realloc(x->body, cap);
+	if (!p)
+		return false;
+	r->held_bytes += cap - x->body_cap;
+	x->body = p;
+	x->body_cap = cap;
+	return true;
+}
+
+/* Append payload of the request body.  False: the exchange has been answered. */
+static bool body_add(struct exchange *x, const char *p, size_t n)
+{
+	if (x->body_len + n > x->r->conf.body_bytes) {
+		answer_error(x, 413, 0, "the request body is larger than %llu bytes, the limit of this service",
+			     (unsigned long long)x->r->conf.body_bytes);
+		return false;
+	}
+	if (!body_reserve(x, x->body_len + n > 2 * x->body_len ? x->body_len + n : 2 * x->body_len)) {
+		answer_error(x, 429, 1, "the service holds too many large requests at the moment; try again in a second");
+		return false;
+	}
+	memcpy(x->body + EX_HEADROOM + x->body_len, p, n);
+	x->body_len += n;
+	return true;
+}
+
+static void body_complete(struct client *cl)
+{
+	cl->state = CLIENT_BUSY;
+	cl->deadline_ns = CLOCK_NEVER;
+	exchange_ready(cl->x);
+}
+
+/* Bytes of the request body; returns how many belonged to it.  The exchange may be answered or ready afterwards. */
+static size_t take_body(struct client *cl, const char *p, size_t n)
+{
+	struct exchange *x = cl->x;
+	size_t total = 0;
+
+	for (;;) {
+		struct http_fault fault;
+		struct span parts[32];
+		unsigned n_parts = 32;
+		size_t used = 0;
+		enum http_result res = http_body_feed(&x->in, p + total, n - total, &used, parts, &n_parts, &fault);
+
+		for (unsigned i = 0; i < n_parts; i++) {
+			shm_add(&cl->r->count->bytes_in, parts[i].n);
+			if (!body_add(x, parts[i].p, parts[i].n))
+				return n;
+		}
+		total += used;
+		if (res == HTTP_BAD) {
+			cl->keep = false;
+			answer_error(x, fault.status, 0, "%s", fault.reason);
+			return n;
+		}
+		if (res == HTTP_DONE) {
+			body_complete(cl);
+			return total;
+		}
+		if (total == n || !used)
+			return total;
+	}
+}
+
+static uint64_t body_deadline(const struct router *r, const struct http_head *h, uint64_t now_ns)
+{
+	uint64_t bytes = h->framing == HTTP_BODY_LENGTH ? h->content_length : r->conf.body_bytes;
+	uint64_t extra = r->conf.body_rate_bytes ? bytes / r->conf.body_rate_bytes : 0;
+
+	return clock_after_ns(clock_after_ns(now_ns, r->conf.body_ns), extra * NS_PER_S);
+}
+
+/* --- request head -------------------------------------------------------------------------------------------------------------- */
+
+static bool say_continue(struct client *cl)
+{
+	static const char TEXT[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct iovec iov = {.iov_base = (char *)(uintptr_t)TEXT, .iov_len = sizeof(TEXT) - 1};
+
+	return client_write(cl, &iov, 1);
+}
+
+/* r->head holds a complete request head: begin its exchange.  `more` tells whether body bytes came with it. */
+static void begin(struct client *cl, bool more)
+{
+	struct router *r = cl->r;
+	const struct http_head *h = &r->head;
+	uint64_t now = clock_now_ns();
+	struct exchange *x = exchange_create(r, cl);
+
+	if (!x) {
+		client_free(cl, true);
+		return;
+	}
+	cl->x = x;
+	cl->minor = (uint8_t)h->minor;
+	cl->keep = h->keep_alive;
+	cl->state = CLIENT_BODY;
+	cl->fresh = false;
+	cl->deadline_ns = body_deadline(r, h, now);
+	shm_add(&r->count->requests, 1);
+	http_body_init(&x->in, h->framing, h->content_length);
+	if (!exchange_route(x, h))
+		return;
+	if (h->framing == HTTP_BODY_LENGTH && h->content_length > r->conf.body_bytes) {
+		answer_error(x, 413, 0, "the request body is larger than %llu bytes, the limit of this service", (unsigned long long)r->conf.body_bytes);
+		return;
+	}
+	if (h->framing == HTTP_BODY_LENGTH && h->content_length && !body_reserve(x, h->content_length)) {
+		answer_error(x, 429, 1, "the service holds too many large requests at the moment; try again in a second");
+		return;
+	}
+	if (h->expect_continue && !more && !http_body_done(&x->in))
+		say_continue(cl);
+}
+
+/* A head at p.  *used tells how many bytes it took; false: stop, nothing more can be read now. */
+static bool take_head(struct client *cl, const char *p, size_t n, size_t *used)
+{
+	struct router *r = cl->r;
+	const struct http_limits limits = {.head_bytes = r->conf.head_bytes, .headers_max = r->conf.headers};
+	struct http_fault fault = {0};
+	enum http_result res = http_request_parse(p, n, cl->seen, &limits, &r->head, &fault);
+
+	if (res == HTTP_BAD) {
+		shm_add(&r->count->requests, 1);
+		answer_fault(cl, &fault);
+		return false;
+	}
+	if (res == HTTP_MORE) {
+		cl->seen = (uint32_t)n;
+		return false;
+	}
+	cl->seen = 0;
+	*used = r->head.head_bytes;
+	begin(cl, n > *used);
+	return true;
+}
+
+/* Work through bytes: heads, bodies, the next pipelined request; what cannot be used yet is carried. */
+static void client_turn(struct client *cl, const char *p, size_t n)
+{
+	cl->turning = true;
+	for (;;) {
+		size_t used = 0;
+
+		if (cl->c.fd < 0 || cl->state == CLIENT_LINGER)
+			break;
+		if (cl->state == CLIENT_HEAD && (n == 0 || !take_head(cl, p, n, &used)))
+			break;
+		p += used;
+		n -= used;
+		if (cl->c.fd >= 0 && cl->state == CLIENT_BODY) {
+			used = take_body(cl, p, n);
+			p += used;
+			n -= used;
+			if (cl->state == CLIENT_BODY)
+				break;
+		}
+		if (cl->c.fd >= 0 && cl->state == CLIENT_BUSY)
+			break;
+	}
+	cl->turning = false;
+	if (cl->c.fd < 0 || cl->state == CLIENT_LINGER || n == 0)
+		return;
+	if (carry_add(&cl->in, p, n, ROUTER_CARRY))
+		client_free(cl, true);
+	else if (cl->state == CLIENT_BUSY && cl->in.n >= ROUTER_CARRY / 2)
+		conn_pause(&cl->c, true);
+}
+
+/* --- events -------------------------------------------------------------------------------------------------------------------- */
+
+static void discard(struct client *cl, ssize_t n)
+{
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0)
+		client_free(cl, n < 0);
+}
+
+/* The rest of a body with known length goes where it belongs without a stop in the scratch buffer. */
+static bool read_into_body(struct client *cl)
+{
+	struct exchange *x = cl->x;
+	struct http_fault fault;
+	struct span part;
+	unsigned n_parts = 1;
+	size_t used;
+	ssize_t n;
+
+	if (cl->state != CLIENT_BODY || x->in.framing != HTTP_BODY_LENGTH || x->in.left < 4096 || cl->in.n)
+		return false;
+	n = conn_read(&cl->c, x->body + EX_HEADROOM + x->body_len, x->in.left);
+	if (n == -EAGAIN)
+		return true;
+	if (n <= 0) {
+		client_free(cl, n < 0);
+		return true;
+	}
+	shm_add(&cl->r->count->bytes_in, (uint64_t)n);
+	/* The decoder only counts them: they are where they belong already. */
+	http_body_feed(&x->in, x->body + EX_HEADROOM + x->body_len, (size_t)n, &used, &part, &n_parts, &fault);
+	x->body_len += (size_t)n;
+	if (http_body_done(&x->in))
+		body_complete(cl);
+	return true;
+}
+
+static void got_bytes(struct client *cl, const char *p, size_t n)
+{
+	struct router *r = cl->r;
+
+	if (cl->state == CLIENT_HEAD && cl->fresh) {
+		cl->fresh = false;
+		cl->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.head_ns);
+	}
+	if (cl->in.n && cl->state == CLIENT_HEAD) {
+		struct carry held;
+
+		if (carry_add(&cl->in, p, n, r->conf.head_bytes + ROUTER_SCRATCH)) {
+			client_free(cl, true);
+			return;
+		}
+		held = cl->in;
+		cl->in = (struct carry){0};
+		client_turn(cl, held.p, held.n);
+		carry_free(&held);
+		return;
+	}
+	client_turn(cl, p, n);
+}
+
+static void readable(struct conn *c)
+{
+	struct client *cl = of(c);
+	struct router *r = cl->r;
+	ssize_t n;
+
+	if (read_into_body(cl)) {
+		router_turn(r);
+		return;
+	}
+	n = conn_read(c, r->scratch, sizeof(r->scratch));
+	if (cl->state == CLIENT_LINGER)
+		discard(cl, n);
+	else if (n == 0 || (n < 0 && n != -EAGAIN))
+		client_free(cl, n < 0);
+	else if (n > 0)
+		got_bytes(cl, r->scratch, (size_t)n);
+	router_turn(r);
+}
+
+static void drained(struct conn *c)
+{
+	struct client *cl = of(c);
+
+	if (cl->state == CLIENT_LINGER)
+		shutdown(c->fd, SHUT_WR);
+	else if (cl->x && cl->x->up)
+		upstream_pause(cl->x->up, false);
+	router_turn(cl->r);
+}
+
+static void broken(struct conn *c)
+{
+	struct client *cl = of(c);
+	struct router *r = cl->r;
+
+	client_free(cl, true);
+	router_turn(r);
+}
+
+static const struct conn_ops OPS = {.readable = readable, .drained = drained, .broken = broken};
+
+/* --- deadlines ----------------------------------------------------------------------------------------------------------------- */
+
+static void expired(struct client *cl)
+{
+	static const struct http_fault SLOW_HEAD = {408, "the request head did not arrive in time; send it at once"};
+
+	switch ((enum client_state)cl->state) {
+	case CLIENT_HEAD:
+		if (cl->fresh)
+			client_free(cl, false);
+		else
+			answer_fault(cl, &SLOW_HEAD);
+		break;
+	case CLIENT_BODY:
+		cl->keep = false;
+		answer_error(cl->x, 408, 0, "the request body did not arrive in time; send it faster or make it smaller");
+		break;
+	case CLIENT_BUSY:
+		break;
+	case CLIENT_LINGER:
+		client_free(cl, false);
+		break;
+	}
+}
+
+void client_tick(struct router *r, uint64_t now_ns)
+{
+	struct client *cl, *next;
+
+	for (cl = LIST_FIRST(&r->clients); cl; cl = next) {
+		next = LIST_NEXT(cl, link);
+		if (cl->c.fd < 0)
+			continue; /* went while another one was looked at */
+		if (cl->c.stuck_ns && clock_after_ns(cl->c.stuck_ns, r->conf.stall_ns) <= now_ns)
+			client_free(cl, true);
+		else if (cl->deadline_ns <= now_ns)
+			expired(cl);
+		else if (r->draining && cl->state == CLIENT_HEAD && cl->fresh)
+			client_free(cl, false);
+	}
+}

@@ -1,0 +1,162 @@
+#include "router/conn.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Register what is wanted now; a call that changes nothing costs nothing. */
+static int conn_update(struct conn *c)
+{
+	short want = 0;
+
+	if (!c->paused)
+		want |= EV_READ;
+	if (c->out)
+		want |= EV_WRITE;
+	if (want == c->want)
+		return 0;
+	if (c->want)
+		event_del(&c->ev);
+	c->want = want;
+	if (!want)
+		return 0;
+	event_assign(&c->ev, event_get_base(&c->ev), c->fd, (short)(want | EV_PERSIST), event_get_callback(&c->ev), c);
+	return event_add(&c->ev, NULL) ? -ENOMEM : 0;
+}
+
+/* Everything is with the kernel: give the buffer back. */
+static void out_done(struct conn *c)
+{
+	evbuffer_free(c->out);
+	c->out = NULL;
+	c->stuck_ns = 0;
+}
+
+static void on_writable(struct conn *c)
+{
+	if (evbuffer_get_length(c->out) > 0) {
+		int n = evbuffer_write(c->out, c->fd);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			c->ops->broken(c);
+			return;
+		}
+		if (n > 0)
+			c->stuck_ns = clock_now_ns();
+		if (evbuffer_get_length(c->out) > 0)
+			return;
+	}
+	out_done(c);
+	conn_update(c);
+	c->ops->drained(c);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	if (what & EV_WRITE && c->out)
+		on_writable(c);
+	else if (what & EV_READ)
+		c->ops->readable(c);
+}
+
+int conn_init(struct conn *c, struct event_base *base, int fd, const struct conn_ops *ops, bool connecting)
+{
+	*c = (struct conn){.fd = fd, .ops = ops};
+	event_assign(&c->ev, base, fd, EV_READ | EV_PERSIST, on_event, c);
+	if (connecting) {
+		c->out = evbuffer_new();
+		if (!c->out)
+			return -ENOMEM;
+		c->stuck_ns = clock_now_ns();
+	}
+	return conn_update(c);
+}
+
+void conn_close(struct conn *c, bool reset)
+{
+	if (c->fd < 0)
+		return;
+	if (c->want)
+		event_del(&c->ev);
+	c->want = 0;
+	if (c->out)
+		out_done(c);
+	if (reset) {
+		struct linger l = {.l_onoff = 1, .l_linger = 0};
+
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	}
+	close(c->fd);
+	c->fd = -1;
+}
+
+ssize_t conn_read(struct conn *c, void *buf, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(c->fd, buf, size, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* Keep what `done` bytes of the vector left over. */
+static int keep_rest(struct conn *c, const struct iovec *iov, unsigned n, size_t done)
+{
+	if (!c->out) {
+		c->out = evbuffer_new();
+		if (!c->out)
+			return -ENOMEM;
+		c->stuck_ns = clock_now_ns();
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (done >= iov[i].iov_len) {
+			done -= iov[i].iov_len;
+			continue;
+		}
+		if (evbuffer_add(c->out, (const char *)iov[i].iov_base + done, iov[i].iov_len - done))
+			return -ENOMEM;
+		done = 0;
+	}
+	return conn_update(c);
+}
+
+int conn_writev(struct conn *c, struct iovec *iov, unsigned n)
+{
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = n};
+	size_t total = 0;
+	ssize_t sent;
+
+	if (c->out)
+		return keep_rest(c, iov, n, 0);
+	for (unsigned i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	do
+		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0) {
+		if (errno != EAGAIN)
+			return -errno;
+		sent = 0;
+	}
+	return (size_t)sent == total ? 0 : keep_rest(c, iov, n, (size_t)sent);
+}
+
+size_t conn_pending(const struct conn *c)
+{
+	return c->out ? evbuffer_get_length(c->out) : 0;
+}
+
+void conn_pause(struct conn *c, bool paused)
+{
+	if (c->paused == paused)
+		return;
+	c->paused = paused;
+	conn_update(c);
+}

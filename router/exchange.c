@@ -1,0 +1,555 @@
+/* One request from head to answer: who owns it when, and what happens when an instance or the client fails. */
+#include "router/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define PENALTY_MIN_NS (1ULL * NS_PER_S) /* an instance that failed a request is avoided so long, doubled with each failure ... */
+#define PENALTY_MAX_NS (16ULL * NS_PER_S) /* ... up to this */
+
+struct exchange *exchange_create(struct router *r, struct client *cl)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->r = r;
+	x->client = cl;
+	x->id = r->next_id;
+	/* Ids need not be secret, only distinct over restarts and routers: a step that visits every 64-bit number. */
+	r->next_id += 0x9e3779b97f4a7c15ULL;
+	x->slot = -1;
+	x->queued_at = -1;
+	x->start_ns = clock_now_ns();
+	x->deadline_ns = CLOCK_NEVER;
+	x->total_ns = CLOCK_NEVER;
+	LIST_INSERT_HEAD(&r->exchanges, x, link);
+	return x;
+}
+
+static void drop_body(struct exchange *x)
+{
+	free(x->body);
+	x->r->held_bytes -= x->body_cap;
+	x->body = NULL;
+	x->body_cap = 0;
+}
+
+void exchange_free(struct exchange *x)
+{
+	struct router *r = x->r;
+
+	if (r->head_of == x)
+		r->head_of = NULL;
+	if (x->up)
+		upstream_abandon(x->up);
+	x->up = NULL;
+	drop_body(x);
+	carry_free(&x->error);
+	LIST_REMOVE(x, link);
+	x->dead = true;
+	router_bury(r, &x->grave);
+}
+
+void exchange_end(struct exchange *x)
+{
+	struct client *cl = x->client;
+
+	x->client = NULL;
+	exchange_free(x);
+	if (cl)
+		client_done(cl);
+}
+
+/* --- places -------------------------------------------------------------------------------------------------------------------- */
+
+/* Give the place back.  `hold_ns`: the instance is believed to be busy with it for so long. */
+static void leave_slot(struct exchange *x, uint64_t hold_ns)
+{
+	int slot = x->slot;
+
+	if (slot < 0)
+		return;
+	x->slot = -1;
+	place_release(x->r, (unsigned)slot, hold_ns);
+}
+
+static void count_slot(struct exchange *x, unsigned slot, bool ok)
+{
+	struct shm_rslot *p = x->r->page ? &x->r->page->slot[slot] : NULL;
+	struct slot *s = &x->r->slots[slot];
+
+	s->fail_streak = ok ? 0 : s->fail_streak + 1;
+	if (ok)
+		s->penalty_ns = 0;
+	if (!p)
+		return;
+	shm_add(ok ? &p->served : &p->failed, 1);
+	shm_set(&p->fail_streak, s->fail_streak);
+}
+
+/* Keep away from an instance that just failed; its first byte for somebody else ends that. */
+static void penalise(struct exchange *x, unsigned slot)
+{
+	struct slot *s = &x->r->slots[slot];
+	unsigned shift = s->fail_streak > 4 ? 4 : s->fail_streak ? s->fail_streak - 1 : 0;
+	uint64_t span = PENALTY_MIN_NS << shift;
+
+	s->penalty_ns = clock_after_ns(clock_now_ns(), span < PENALTY_MAX_NS ? span : PENALTY_MAX_NS);
+}
+
+/* --- dispatch ------------------------------------------------------------------------------------------------------------------ */
+
+static void on_head(void *owner, const struct http_head *head)
+{
+	exchange_answer_head(owner, head);
+}
+
+static void on_bytes(void *owner, struct span *parts, unsigned n, bool done)
+{
+	exchange_answer_bytes(owner, parts, n, done);
+}
+
+static void on_broken(void *owner, const char *why, bool connect_failed)
+{
+	struct exchange *x = owner;
+
+	x->up = NULL; /* it is gone already */
+	exchange_answer_broken(x, why, connect_failed);
+}
+
+static const struct up_user USER = {.head = on_head, .bytes = on_bytes, .broken = on_broken};
+
+/* The request as the instance gets it: written afresh, nothing of the client's head but the media type. */
+static char *write_head(struct exchange *x, unsigned slot, size_t *n)
+{
+	char buf[EX_HEADROOM];
+	struct http_out o = {.p = buf, .cap = sizeof(buf)};
+
+	http_out_text(&o, "POST ");
+	http_out_text(&o, x->route->path);
+	http_out_text(&o, " HTTP/1.1\r\n");
+	http_out_header(&o, "Host", span_of(x->r->conf.slots[slot].addr.text));
+	http_out_header(&o, "Content-Type", span_of(x->content_type));
+	http_out_header_num(&o, "Content-Length", x->body_len);
+	http_out_text(&o, "\r\n");
+	BUG_ON(o.overflow);
+	memcpy(x->body + EX_HEADROOM - o.len, buf, o.len);
+	*n = o.len + x->body_len;
+	return x->body + EX_HEADROOM - o.len;
+}
+
+void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reason, bool resident)
+{
+	struct router *r = x->r;
+	uint64_t now = clock_now_ns();
+	struct why why = {0};
+	size_t n;
+	char *p;
+
+	x->slot = (int8_t)slot;
+	x->reason = (uint8_t)reason;
+	x->cold = !resident;
+	x->state = EX_SENT;
+	x->attempts++;
+	x->sent_ns = now;
+	x->deadline_ns = clock_after_ns(now, r->conf.first_ns);
+	if (r->page)
+		shm_set(&r->page->slot[slot].used_ns, now);
+	p = write_head(x, slot, &n);
+	x->up = upstream_send(r, slot, HTTP_POST, p, n, false, &USER, x, &why);
+	if (!x->up) {
+		exchange_answer_broken(x, why.text, true);
+		return;
+	}
+	x->reused = x->up->served > 0;
+}
+
+/* A connection that had been idle was closed under us: the request was not looked at, so send it again on a new one. */
+static bool send_again(struct exchange *x)
+{
+	struct why why = {0};
+	size_t n;
+	char *p;
+
+	if (!x->reused || x->state != EX_SENT || !x->client)
+		return false;
+	x->reused = false;
+	p = write_head(x, (unsigned)x->slot, &n);
+	x->up = upstream_send(x->r, (unsigned)x->slot, HTTP_POST, p, n, true, &USER, x, &why);
+	return x->up != NULL;
+}
+
+/* Close a parked request, keeping its place for as long as the instance is at it. */
+static void unpark(struct exchange *x, uint64_t hold_ns)
+{
+	shm_add(&x->r->count->parked, UINT64_MAX);
+	leave_slot(x, hold_ns);
+	exchange_free(x);
+}
+
+/* --- failure before the first byte ---------------------------------------------------------------------------------------------- */
+
+/* Another instance could still serve it, or, after a crash, the same one when it is back: into the queue again.  False: there is
+ * no other way. */
+static bool reroute(struct exchange *x, bool crash)
+{
+	struct router *r = x->r;
+
+	if (!x->client || x->attempts >= ROUTER_ATTEMPTS || clock_now_ns() >= x->total_ns || !x->body)
+		return false;
+	x->tried |= 1ULL << x->slot;
+	if (!(x->model->slots & ~x->tried)) {
+		if (!crash)
+			return false;
+		x->tried = 0; /* its pause after the failure keeps it from being asked at once */
+	}
+	shm_add(&r->count->failovers, 1);
+	leave_slot(x, 0);
+	queue_submit(x);
+	return true;
+}
+
+void exchange_answer_broken(struct exchange *x, const char *why, bool connect_failed)
+{
+	struct router *r = x->r;
+	unsigned slot = (unsigned)x->slot;
+	const char *name;
+
+	BUG_ON(x->slot < 0);
+	name = r->conf.slots[slot].name;
+	if (!connect_failed && send_again(x))
+		return;
+	count_slot(x, slot, false);
+	penalise(x, slot);
+	log_line(LOG_WARNING_, &(struct log_about){.event = LOG_EV_UPSTREAM_FAILED, .slot = name, .model = x->model->key},
+		 "slot %s %s: request failed %s the first byte: %s", name, x->model->key, x->head_sent ? "after" : "before", why);
+	if (!x->client)
+		unpark(x, 0);
+	else if (x->state == EX_STREAM)
+		relay_broken(x, why);
+	else if (!reroute(x, true)) {
+		leave_slot(x, 0);
+		answer_error(x, x->timed_out ? 504 : 502, 1, "the instance %s failed this request before it answered: %s; see `tsactl instance %s`", name, why,
+			     name);
+	}
+}
+
+/* --- the client leaves ---------------------------------------------------------------------------------------------------------- */
+
+/* How long the instance will still work on a prompt that nobody waits for: learned time per byte, less what has passed
+ * (older Ollamas finish a prompt whose client left; ollama-api.md 5.4). */
+static uint64_t ghost_ns(const struct exchange *x, uint64_t now_ns)
+{
+	uint64_t need = x->r->slots[x->slot].ns_per_byte * x->text_bytes;
+	uint64_t spent = now_ns - x->sent_ns;
+
+	return need > spent ? need - spent : 0;
+}
+
+/* May an abandoned request be closed upstream?  Never before the server has settled it: a request closed in its first moments
+ * leaks a descriptor there for ever, and one that loads a model would kill the load (design.md 5.9). */
+static uint64_t park_until(const struct exchange *x)
+{
+	const struct slot *s = &x->r->slots[x->slot];
+
+	if (x->cold || s->state != SHM_STATE_READY)
+		return clock_after_ns(x->sent_ns, x->r->conf.first_ns);
+	return clock_after_ns(x->sent_ns, x->r->conf.park_ns);
+}
+
+static void park(struct exchange *x)
+{
+	uint64_t now = clock_now_ns();
+
+	shm_add(&x->r->count->parked, 1);
+	x->deadline_ns = park_until(x);
+	if (x->deadline_ns <= now)
+		unpark(x, ghost_ns(x, now));
+}
+
+void exchange_client_gone(struct exchange *x)
+{
+	struct router *r = x->r;
+
+	x->client = NULL;
+	exchange_count(x, 499);
+	if (x->slot >= 0 && r->page)
+		shm_add(&r->page->slot[x->slot].aborted, 1);
+	switch ((enum exchange_state)x->state) {
+	case EX_WAIT:
+		queue_remove(x);
+		exchange_free(x);
+		break;
+	case EX_SENT:
+		park(x);
+		break;
+	case EX_ERROR:
+	case EX_STREAM:
+		leave_slot(x, 0);
+		exchange_free(x);
+		break;
+	case EX_FAN:
+		fan_client_gone(x->fan);
+		exchange_free(x);
+		break;
+	case EX_BODY:
+	case EX_LOCAL:
+		exchange_free(x);
+		break;
+	}
+}
+
+/* --- the answer begins ---------------------------------------------------------------------------------------------------------- */
+
+/* Learn how long a byte of prompt takes here: long prompts only, the others measure everything else. */
+static void learn(struct exchange *x, uint64_t took_ns)
+{
+	struct slot *s = &x->r->slots[x->slot];
+	struct shm_rslot *p = x->r->page ? &x->r->page->slot[x->slot] : NULL;
+	uint64_t old;
+
+	if (x->stream && x->text_bytes >= 1000)
+		s->ns_per_byte = s->ns_per_byte ? (s->ns_per_byte * 7 + took_ns / x->text_bytes) / 8 : took_ns / x->text_bytes;
+	if (!p)
+		return;
+	old = shm_get(&p->first_ewma_ns);
+	shm_set(&p->first_ewma_ns, old ? (old * 7 + took_ns) / 8 : took_ns);
+	shm_hist_add(p->first_hist, took_ns);
+}
+
+/* Answers that another instance might give better. */
+static bool worth_judging(unsigned status)
+{
+	return status == 400 || status == 404 || status == 500 || status == 502 || status == 503;
+}
+
+void exchange_answer_head(struct exchange *x, const struct http_head *head)
+{
+	uint64_t now = clock_now_ns();
+
+	if (!x->client) {
+		/* Parked, and the server has settled it: now it may be closed.  Generation stops, so the place is free. */
+		unpark(x, 0);
+		return;
+	}
+	x->status = (uint16_t)head->status;
+	learn(x, now - x->sent_ns);
+	if (worth_judging(head->status)) {
+		struct span type = http_header_get(head, HTTP_H_CONTENT_TYPE);
+
+		x->state = EX_ERROR;
+		if (!span_copy(x->content_type, sizeof(x->content_type), type))
+			x->content_type[0] = 0;
+		x->deadline_ns = clock_after_ns(now, x->r->conf.gap_ns);
+		return;
+	}
+	x->state = EX_STREAM;
+	drop_body(x);
+	relay_begin(x, head);
+}
+
+/* What an error answer says about the instance that gave it. */
+enum blame { BLAME_CLIENT = 0, BLAME_MAYBE, BLAME_CRASH };
+
+/* Only a crash keeps others away from the instance: else one client with odd requests could close the fleet for everybody. */
+static enum blame judge_text(unsigned status, struct span text)
+{
+	static const struct {
+		unsigned    status;
+		enum blame  blame;
+		const char *text; /* "" any; the first match counts (ollama-api.md 6.4, 7.2, 7.3) */
+	} RULES[] = {
+		{500, BLAME_CLIENT, "option \\\""},
+		{500, BLAME_CRASH, "unexpectedly stopped"},
+		{500, BLAME_CRASH, "has terminated"},
+		{500, BLAME_CRASH, "no longer running"},
+		{500, BLAME_CRASH, "error was encountered while running"},
+		{500, BLAME_CRASH, "connection refused"},
+		{500, BLAME_CRASH, "timed out waiting for"},
+		{500, BLAME_CRASH, "out of memory"},
+		{500, BLAME_CRASH, "unexpected server status"},
+		{400, BLAME_CRASH, "do embedding request"},
+		{503, BLAME_MAYBE, ""},
+		{502, BLAME_MAYBE, ""},
+		{500, BLAME_MAYBE, ""},
+		{404, BLAME_MAYBE, "not found"},
+		{400, BLAME_MAYBE, "does not support chat"}, /* also what a store with a missing file says */
+		{400, BLAME_MAYBE, "does not support generate"},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(RULES); i++)
+		if (RULES[i].status == status && (!RULES[i].text[0] || memmem(text.p, text.n, RULES[i].text, strlen(RULES[i].text))))
+			return RULES[i].blame;
+	return BLAME_CLIENT;
+}
+
+static void judge(struct exchange *x)
+{
+	struct span text = {x->error.p ? x->error.p : "", x->error.n};
+	enum blame blame = judge_text(x->status, text);
+	unsigned slot = (unsigned)x->slot;
+
+	if (blame == BLAME_CRASH) {
+		count_slot(x, slot, false);
+		penalise(x, slot);
+	}
+	if (blame != BLAME_CLIENT) {
+		struct carry held = x->error;
+
+		x->error = (struct carry){0};
+		if (reroute(x, blame == BLAME_CRASH)) {
+			carry_free(&held);
+			return;
+		}
+		x->error = held;
+	}
+	leave_slot(x, 0);
+	answer_body(x, x->status, x->content_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
+}
+
+void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)
+{
+	if (done)
+		x->up = NULL; /* back in its pool, or closed */
+	if (x->state == EX_STREAM) {
+		relay_bytes(x, parts, n, done);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (carry_add(&x->error, parts[i].p, parts[i].n, ROUTER_ERROR_BODY)) {
+			if (x->up)
+				upstream_abandon(x->up);
+			x->up = NULL;
+			exchange_answer_broken(x, "its error answer is too long", false);
+			return;
+		}
+	if (done)
+		judge(x);
+}
+
+/* Every request is counted once, by how it ended: requests = answered + refused + failed + aborted + those still here. */
+void exchange_count(struct exchange *x, unsigned status)
+{
+	struct shm_router_counters *c = x->r->count;
+
+	if (x->counted)
+		return;
+	x->counted = true;
+	if (status == 429)
+		shm_add(&c->refused_429, 1);
+	else if (status == 503)
+		shm_add(&c->refused_503, 1);
+	else if (status == 499)
+		shm_add(&c->aborted, 1);
+	else if (status >= 500)
+		shm_add(&c->failed, 1);
+	else if (status >= 400)
+		shm_add(&c->refused_4xx, 1);
+	else
+		shm_add(&c->answered, 1);
+}
+
+/* An answer has come to its end, well or badly. */
+void exchange_finished(struct exchange *x, bool ok)
+{
+	unsigned slot = (unsigned)x->slot;
+	uint64_t took = clock_now_ns() - x->sent_ns;
+	struct shm_rslot *p = x->r->page ? &x->r->page->slot[slot] : NULL;
+
+	count_slot(x, slot, ok);
+	exchange_count(x, ok ? 200 : 500);
+	if (p && ok) {
+		uint64_t old = shm_get(&p->total_ewma_ns);
+
+		shm_set(&p->total_ewma_ns, old ? (old * 7 + took) / 8 : took);
+		shm_hist_add(p->total_hist, took);
+	}
+	leave_slot(x, 0);
+}
+
+/* --- decisions and deadlines ---------------------------------------------------------------------------------------------------- */
+
+void exchange_ready(struct exchange *x)
+{
+	struct router *r = x->r;
+
+	x->start_ns = clock_now_ns();
+	x->total_ns = clock_after_ns(x->start_ns, r->conf.total_ns);
+	view_refresh(r, x->start_ns);
+	switch (x->route->kind) {
+	case ROUTE_INFER:
+		if (exchange_look(x))
+			queue_submit(x);
+		break;
+	case ROUTE_MANAGE:
+		manage_answer(x);
+		break;
+	default:
+		fleet_answer(x);
+		break;
+	}
+}
+
+static void expired_waiting(struct exchange *x)
+{
+	struct router *r = x->r;
+	bool ready = false;
+
+	for (unsigned i = 0; i < PROC_SLOTS; i++)
+		ready |= (x->model->slots & (1ULL << i)) && r->slots[i].state == SHM_STATE_READY;
+	queue_remove(x);
+	if (ready)
+		answer_error(x, 429, queue_retry_after_s(r), "no place became free for '%s' in time; try again later", x->model->key);
+	else
+		answer_error(x, 503, 5, "no instance that has '%s' became ready in time; see `tsactl instances`", x->model->key);
+}
+
+void exchange_expired(struct exchange *x, uint64_t now_ns)
+{
+	switch ((enum exchange_state)x->state) {
+	case EX_WAIT:
+		expired_waiting(x);
+		break;
+	case EX_SENT:
+		if (!x->client) {
+			unpark(x, ghost_ns(x, now_ns));
+			break;
+		}
+		x->reused = false;
+		x->timed_out = true;
+		upstream_abandon(x->up);
+		x->up = NULL;
+		exchange_answer_broken(x, "no byte of an answer within the first_byte deadline", false);
+		break;
+	case EX_ERROR:
+	case EX_STREAM:
+		if (x->up)
+			upstream_abandon(x->up);
+		x->up = NULL;
+		exchange_answer_broken(x, "its answer paused for longer than the gap deadline", false);
+		break;
+	case EX_FAN:
+		fan_expired(x->fan);
+		break;
+	case EX_BODY:
+	case EX_LOCAL:
+		break;
+	}
+}
+
+void exchange_tick(struct router *r, uint64_t now_ns)
+{
+	struct exchange *x, *next;
+
+	for (x = LIST_FIRST(&r->exchanges); x; x = next) {
+		next = LIST_NEXT(x, link);
+		if (x->deadline_ns <= now_ns && !x->dead)
+			exchange_expired(x, now_ns);
+	}
+}

@@ -1,0 +1,85 @@
+/* Listening sockets: given by the supervisor, who keeps them too, so that no connection is refused while a router restarts. */
+#include "router/router.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define ACCEPT_BATCH 64
+
+static void pause_listening(struct router *r, bool on)
+{
+	if (r->accepting == !on)
+		return;
+	r->accepting = !on;
+	for (unsigned i = 0; i < r->n_listeners; i++) {
+		if (on)
+			event_del(&r->listeners[i].ev);
+		else
+			event_add(&r->listeners[i].ev, NULL);
+	}
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct router *r = arg;
+
+	(void)what;
+	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+		int c;
+
+		if (r->n_clients >= r->conf.conns) {
+			/* Those beyond the limit wait in the kernel's backlog. */
+			pause_listening(r, true);
+			break;
+		}
+		c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (c < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+			log_warning("cannot accept connections for now: out of descriptors or memory; raise LimitNOFILE or lower limits.connections");
+			pause_listening(r, true); /* the next tick, or a client that leaves, resumes */
+			break;
+		}
+		if (c < 0)
+			break;
+		client_accept(r, c);
+	}
+	router_turn(r);
+}
+
+void listen_resume(struct router *r)
+{
+	if (!r->accepting && !r->draining && r->configured && r->n_clients < r->conf.conns)
+		pause_listening(r, false);
+}
+
+void listen_stop(struct router *r)
+{
+	pause_listening(r, true);
+	for (unsigned i = 0; i < r->n_listeners; i++)
+		close(r->listeners[i].fd);
+	r->n_listeners = 0;
+}
+
+void listen_set(struct router *r, const int *fds, unsigned n)
+{
+	listen_stop(r);
+	for (unsigned i = 0; i < n; i++) {
+		int one = 1;
+
+		if (r->n_listeners == ROUTER_LISTENERS) {
+			close(fds[i]);
+			continue;
+		}
+		/* Inherited by accepted sockets: one call here instead of one per connection. */
+		setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		evutil_make_socket_nonblocking(fds[i]);
+		r->listeners[r->n_listeners].fd = fds[i];
+		event_assign(&r->listeners[r->n_listeners].ev, r->base, fds[i], EV_READ | EV_PERSIST, on_accept, r);
+		r->n_listeners++;
+	}
+	listen_resume(r);
+}

@@ -1,0 +1,147 @@
+/* tsa-router: read the board, decide, queue, proxy.  Started by tsad with its orders on descriptor 3; see proc/proc.h. */
+#include "router/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+void router_bury(struct router *r, struct grave *g)
+{
+	g->next = r->graves;
+	r->graves = g;
+}
+
+void router_turn(struct router *r)
+{
+	while (r->graves) {
+		struct grave *g = r->graves;
+
+		r->graves = g->next;
+		free(g);
+	}
+}
+
+void router_publish(struct router *r)
+{
+	struct shm_router_ident id = {.gen = r->conf.common.gen,
+				      .pid = (uint64_t)getpid(),
+				      .since_wall_ns = r->since_wall_ns,
+				      .conf_gen = r->conf.common.conf_gen};
+
+	if (!r->page || !r->configured)
+		return;
+	(void)proc_start_time(getpid(), &id.start);
+	if (r->published_gen != id.gen || r->published != r->page) {
+		shm_router_clear(r->page);
+		for (unsigned i = 0; i < PROC_SLOTS; i++)
+			shm_set(&r->page->slot[i].in_flight, r->slots[i].in_flight);
+		shm_set(&r->page->counters.conns, r->n_clients);
+		r->published_gen = id.gen;
+		r->published = r->page;
+	}
+	shm_router_ident_publish(r->page, &id);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct router *r = arg;
+	uint64_t now = clock_now_ns();
+
+	(void)fd;
+	(void)what;
+	shm_set(&r->count->beat_ns, now);
+	if (r->tick_ns && now - r->tick_ns > ROUTER_TICK_NS)
+		shm_set(&r->count->lag_ns, now - r->tick_ns - ROUTER_TICK_NS);
+	r->tick_ns = now;
+	orders_tick(r, now);
+	if (r->configured) {
+		queue_tick(r, now);
+		client_tick(r, now);
+		exchange_tick(r, now);
+		upstream_tick(r, now);
+		listen_resume(r);
+	}
+	if (r->draining && (r->n_clients == 0 || now >= r->drain_ns))
+		event_base_loopbreak(r->base);
+	router_turn(r);
+}
+
+static void on_poll(evutil_socket_t fd, short what, void *arg)
+{
+	struct router *r = arg;
+
+	(void)fd;
+	(void)what;
+	queue_pump(r);
+	router_turn(r);
+}
+
+void queue_poll(struct router *r, bool on)
+{
+	static const struct timeval EVERY = {.tv_usec = 5000};
+
+	if (on == r->polling)
+		return;
+	r->polling = on;
+	if (on)
+		event_add(r->poll, &EVERY);
+	else
+		event_del(r->poll);
+}
+
+static struct router *router_create(void)
+{
+	struct router *r = calloc(1, sizeof(*r));
+	struct event_config *cfg = event_config_new();
+
+	if (!r || !cfg)
+		return NULL;
+	r->models = calloc(ROUTER_MODELS, sizeof(*r->models));
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	r->base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	if (!r->models || !r->base)
+		return NULL;
+	r->count = &r->spare;
+	r->orders = -1;
+	r->since_wall_ns = clock_wall_ns();
+	if (getrandom(&r->next_id, sizeof(r->next_id), GRND_NONBLOCK) != (ssize_t)sizeof(r->next_id))
+		r->next_id = clock_wall_ns();
+	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
+	r->poll = event_new(r->base, -1, EV_PERSIST, on_poll, r);
+	return r->tick && r->poll ? r : NULL;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct timeval TICK = {.tv_usec = ROUTER_TICK_NS / 1000};
+	struct why why = {0};
+	struct router *r;
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("tsa-router %s\n", TSA_VERSION);
+		return 0;
+	}
+	log_open("tsa-router", LOG_INFO_);
+	if (proc_confine_early(&why)) {
+		log_err("%s; tsa-router is started by tsad, not by hand", why.text);
+		return 1;
+	}
+	r = router_create();
+	if (!r) {
+		log_err("out of memory at the start");
+		return 1;
+	}
+	orders_start(r);
+	event_add(r->tick, &TICK);
+	event_base_dispatch(r->base);
+	log_notice("router %u: ends", r->conf.common.index);
+	log_flush();
+	return 0;
+}

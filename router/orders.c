@@ -1,0 +1,179 @@
+/* The router's end of the treaty: orders from the supervisor, and a new supervisor found when the old one is gone. */
+#include "router/router.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+static void say(struct router *r, enum proc_type type, uint64_t arg)
+{
+	if (r->orders >= 0)
+		(void)proc_send(r->orders, type, r->conf.common.gen, 0, arg, NULL, 0, NULL, 0);
+}
+
+/* On a socket to a new supervisor the listening sockets go along: nobody else may have kept them. */
+static int say_hello(struct router *r, int sock)
+{
+	struct proc_hello h = {.role = PROC_ROUTER,
+			       .index = r->conf.common.index,
+			       .gen = r->conf.common.gen,
+			       .layout = (uint32_t)shm_layout_hash(),
+			       .self = {.pid = (uint64_t)getpid()}};
+	int fds[ROUTER_LISTENERS];
+
+	(void)proc_start_time(getpid(), &h.self.start);
+	for (unsigned i = 0; i < r->n_listeners; i++)
+		fds[i] = r->listeners[i].fd;
+	return proc_send(sock, PROC_HELLO, r->conf.common.gen, 0, 0, &h, sizeof(h), fds, r->n_listeners);
+}
+
+static void take_board(struct router *r, const int *fds, unsigned n)
+{
+	struct why why = {0};
+	struct shm_fds board;
+	struct shm_reader *reader = NULL;
+	struct shm_router_file *page;
+
+	if (n != 1 + SHM_FDS_COUNT) {
+		log_err("the supervisor sent a board of %u files instead of %d; both programs must be of one build", n, 1 + SHM_FDS_COUNT);
+		return;
+	}
+	memcpy(&board, fds + 1, sizeof(board));
+	page = shm_router_map(fds[0], &why);
+	if (!page || shm_reader_open(&board, &reader, &why)) {
+		log_err("cannot map the board: %s", why.text);
+		shm_unmap(page, SHM_KIND_ROUTER);
+		return;
+	}
+	shm_reader_close(&r->board);
+	shm_unmap(r->page, SHM_KIND_ROUTER);
+	r->board = reader;
+	r->page = page;
+	r->count = &page->counters;
+	router_publish(r);
+}
+
+/* Places, deadlines and limits change under running requests; addresses only for slots that were free. */
+static void take_conf(struct router *r, const struct proc_router_conf *conf)
+{
+	struct why why = {0};
+
+	for (unsigned i = 0; i < PROC_SLOTS; i++)
+		if (memcmp(&r->conf.slots[i].addr, &conf->slots[i].addr, sizeof(conf->slots[i].addr)) != 0)
+			upstream_drop_idle(r, (int)i);
+	r->conf = *conf;
+	if (r->conf.conns == 0 || r->conf.headers == 0 || r->conf.headers > HTTP_HEADERS_MAX || r->conf.routers > SHM_ROUTERS) {
+		log_err("the supervisor sent limits this router cannot keep; both programs must be of one build");
+		r->conf.headers = HTTP_HEADERS_MAX;
+	}
+	log_set_level((enum log_level)conf->common.log_level);
+	if (proc_confine_user(conf->common.uid, conf->common.gid, &why))
+		log_err("cannot give up root: %s", why.text);
+	r->configured = true;
+	router_publish(r);
+	view_refresh(r, clock_now_ns());
+	listen_resume(r);
+}
+
+static void start_drain(struct router *r, uint64_t ms)
+{
+	log_notice("router %u: stopping, %u connections have up to %llums to finish", r->conf.common.index, r->n_clients, (unsigned long long)ms);
+	r->draining = true;
+	r->drain_ns = clock_after_ns(clock_now_ns(), ms * NS_PER_MS);
+	listen_stop(r);
+}
+
+static void obey(struct router *r, const struct proc_msg *m, const void *payload, int *fds, unsigned n_fds)
+{
+	switch ((enum proc_type)m->type) {
+	case PROC_BOARD:
+		take_board(r, fds, n_fds);
+		break;
+	case PROC_CONF:
+		if (m->len == sizeof(struct proc_router_conf))
+			take_conf(r, payload);
+		break;
+	case PROC_LISTEN:
+		listen_set(r, fds, n_fds);
+		n_fds = 0; /* kept */
+		break;
+	case PROC_PING:
+		say(r, PROC_PONG, m->arg);
+		break;
+	case PROC_STOP:
+		start_drain(r, m->arg);
+		break;
+	default:
+		log_warning("an order of kind %u is not for a router", m->type);
+		break;
+	}
+	while (n_fds)
+		close(fds[--n_fds]);
+	if (!r->ready_said && r->configured && r->page && r->n_listeners) {
+		r->ready_said = true;
+		say(r, PROC_READY, 0);
+	}
+}
+
+static void lost(struct router *r)
+{
+	log_warning("router %u: the supervisor is gone; serving on and looking for a new one", r->conf.common.index);
+	event_free(r->orders_ev);
+	r->orders_ev = NULL;
+	close(r->orders);
+	r->orders = -1;
+	r->rehello_ns = 0;
+}
+
+static void on_orders(evutil_socket_t fd, short what, void *arg)
+{
+	struct router *r = arg;
+	const struct proc_msg *m;
+	const void *payload;
+	int fds[1 + SHM_FDS_COUNT];
+	unsigned n_fds = 0;
+	int rc = proc_recv(fd, r->message, &m, &payload, fds, ARRAY_SIZE(fds), &n_fds);
+
+	(void)what;
+	if (rc == 1)
+		obey(r, m, payload, fds, n_fds);
+	else if (rc != -EAGAIN)
+		lost(r);
+	router_turn(r);
+}
+
+static void attach(struct router *r, int sock)
+{
+	r->orders = sock;
+	r->orders_ev = event_new(r->base, sock, EV_READ | EV_PERSIST, on_orders, r);
+	BUG_ON(!r->orders_ev);
+	event_add(r->orders_ev, NULL);
+}
+
+void orders_start(struct router *r)
+{
+	evutil_make_socket_nonblocking(PROC_ORDERS_FD);
+	attach(r, PROC_ORDERS_FD);
+	(void)say_hello(r, PROC_ORDERS_FD);
+}
+
+void orders_tick(struct router *r, uint64_t now_ns)
+{
+	int sock;
+
+	if (r->orders >= 0 || now_ns < r->rehello_ns || !r->conf.common.ctl_path[0])
+		return;
+	r->rehello_ns = clock_after_ns(now_ns, PROC_REHELLO_NS);
+	sock = proc_rehello_connect(r->conf.common.ctl_path);
+	if (sock < 0)
+		return;
+	if (say_hello(r, sock)) {
+		close(sock);
+		return;
+	}
+	attach(r, sock);
+}

@@ -1,0 +1,196 @@
+/* The answer on its way to the client: one head, then bytes as they come, then an end that says whether it is complete. */
+#include "router/router.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define PARTS_MAX 64
+
+/* Header lines of an instance's answer that are its own business or ours. */
+static bool dropped(enum http_header_id id)
+{
+	switch (id) {
+	case HTTP_H_CONTENT_LENGTH:
+	case HTTP_H_TRANSFER_ENCODING:
+	case HTTP_H_CONNECTION:
+	case HTTP_H_KEEP_ALIVE:
+	case HTTP_H_PROXY_CONNECTION:
+	case HTTP_H_UPGRADE:
+	case HTTP_H_TE:
+	case HTTP_H_TRAILER:
+	case HTTP_H_SERVER:
+	case HTTP_H_COOKIE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void relay_begin(struct exchange *x, const struct http_head *head)
+{
+	struct router *r = x->r;
+	struct http_out o = {.p = r->out_head, .cap = sizeof(r->out_head)};
+
+	exchange_flush_head(r);
+	http_out_status(&o, head->status);
+	for (unsigned i = 0; i < head->n_headers; i++) {
+		const struct http_header *h = &head->headers[i];
+
+		if (dropped(h->id))
+			continue;
+		http_out_bytes(&o, h->name.p, h->name.n);
+		http_out_text(&o, ": ");
+		http_out_bytes(&o, h->value.p, h->value.n);
+		http_out_text(&o, "\r\n");
+	}
+	if (head->framing == HTTP_BODY_LENGTH) {
+		http_out_header_num(&o, "Content-Length", head->content_length);
+	} else if (head->framing != HTTP_BODY_NONE && x->client->minor == 1) {
+		x->chunked = true;
+		http_out_text(&o, "Transfer-Encoding: chunked\r\n");
+	} else if (head->framing != HTTP_BODY_NONE) {
+		x->client->keep = false;
+	}
+	answer_headers(x, &o);
+	http_out_text(&o, "\r\n");
+	stream_watch_init(&x->watch, x->stream ? x->route->shape : STREAM_NONE);
+	x->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.gap_ns);
+	x->framing = (uint8_t)head->framing;
+	if (o.overflow) {
+		upstream_abandon(x->up);
+		x->up = NULL;
+		x->state = EX_ERROR;
+		exchange_finished(x, false);
+		answer_error(x, 502, 0, "the instance's answer head is too long to pass on");
+		return;
+	}
+	x->head_sent = true;
+	r->out_head_len = o.len;
+	r->head_of = x;
+}
+
+/* Write pieces to the client, the held-back head first.  False: the client is gone, x with it. */
+static bool put(struct exchange *x, struct iovec *iov, unsigned n)
+{
+	struct router *r = x->r;
+	struct iovec all[PARTS_MAX + 8];
+	unsigned k = 0;
+
+	if (r->head_of == x) {
+		all[k++] = (struct iovec){r->out_head, r->out_head_len};
+		r->head_of = NULL;
+	}
+	memcpy(all + k, iov, n * sizeof(*iov));
+	return client_write(x->client, all, k + n);
+}
+
+void exchange_flush_head(struct router *r)
+{
+	struct exchange *x = r->head_of;
+
+	if (x)
+		put(x, NULL, 0);
+}
+
+static struct iovec piece(const char *p, size_t n)
+{
+	return (struct iovec){.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+}
+
+/* Payload, an optional last text of our own, and, when `done`, the end of the body.  False: the client is gone. */
+static bool put_body(struct exchange *x, const struct span *parts, unsigned n, const char *extra, size_t extra_n, bool done)
+{
+	struct iovec iov[PARTS_MAX + 6];
+	char size[24];
+	size_t total = extra_n;
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		total += parts[i].n;
+	if (x->chunked && total)
+		iov[k++] = piece(size, http_chunk_head(size, total));
+	for (unsigned i = 0; i < n; i++)
+		iov[k++] = piece(parts[i].p, parts[i].n);
+	if (extra_n)
+		iov[k++] = piece(extra, extra_n);
+	if (x->chunked && total)
+		iov[k++] = piece("\r\n", 2);
+	if (x->chunked && done)
+		iov[k++] = piece("0\r\n\r\n", 5);
+	shm_add(&x->r->count->bytes_out, total);
+	if (!k && x->r->head_of != x)
+		return true;
+	return put(x, iov, k);
+}
+
+/* The error, in the stream's own form, that follows what has been sent already. */
+static size_t error_text(struct exchange *x, const char *why, char *buf, size_t size)
+{
+	char text[256];
+	size_t n = 0;
+
+	snprintf(text, sizeof(text), "the answer is incomplete: the instance failed (%s)", why);
+	if (stream_watch_midline(&x->watch))
+		buf[n++] = '\n';
+	if (n && x->route->shape != STREAM_NDJSON)
+		buf[n++] = '\n';
+	return n + dialect_stream_error(x->route->shape, text, buf + n, size - n);
+}
+
+/* After output began: never a replay, never a silent stop. */
+void relay_broken(struct exchange *x, const char *why)
+{
+	struct client *cl;
+	char text[640];
+
+	exchange_finished(x, false);
+	if (x->stream && (x->chunked || x->framing == HTTP_BODY_CLOSE)) {
+		size_t n = x->watch.flags & STREAM_SAW_ERROR ? 0 : error_text(x, why, text, sizeof(text));
+
+		if (put_body(x, NULL, 0, text, n, true))
+			exchange_end(x);
+		return;
+	}
+	/* A plain body that stops short can only be told by an end that is not one. */
+	cl = x->client;
+	cl->x = NULL;
+	x->client = NULL;
+	exchange_free(x);
+	client_free(cl, true);
+}
+
+static void complete(struct exchange *x, struct span *parts, unsigned n)
+{
+	char text[640];
+	size_t extra = 0;
+	bool stream = x->stream && x->status == 200 && x->watch.shape != STREAM_NONE;
+	bool ok = !stream || x->watch.flags & STREAM_SAW_FINAL;
+
+	/* Ollama ends a crashed stream cleanly; only the missing final object tells.  Where it said so itself, that is enough. */
+	if (!ok && !(x->watch.flags & STREAM_SAW_ERROR) && x->chunked)
+		extra = error_text(x, "its stream ended without a final object", text, sizeof(text));
+	if (!put_body(x, parts, n, text, extra, true))
+		return;
+	exchange_finished(x, ok);
+	exchange_end(x);
+}
+
+void relay_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)
+{
+	struct router *r = x->r;
+
+	x->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.gap_ns);
+	if (x->watch.shape != STREAM_NONE)
+		for (unsigned i = 0; i < n; i++)
+			stream_watch_feed(&x->watch, parts[i].p, parts[i].n);
+	if (done) {
+		complete(x, parts, n);
+		return;
+	}
+	if (!put_body(x, parts, n, NULL, 0, false))
+		return;
+	if (x->up && conn_pending(&x->client->c) > r->conf.buffer_bytes)
+		upstream_pause(x->up, true);
+}

@@ -1,0 +1,323 @@
+/* What a request asks for: its route, its model, and what must not reach an instance as it stands. */
+#include "router/router.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+
+/* Taken out of request bodies, because an Ollama would reload the model for them or remember them for everybody
+ * (ollama-api.md 3.3, 3.4): the value becomes null, which Ollama reads as absent.  Order = bit of exchange.adjusted. */
+static const char *const ADJUSTED[] = {"keep_alive", "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "model"};
+
+#define ADJUSTED_KEEP_ALIVE 0U
+#define ADJUSTED_MODEL      (ARRAY_SIZE(ADJUSTED) - 1)
+
+void exchange_adjusted_text(const struct exchange *x, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(ADJUSTED); i++)
+		if (x->adjusted & (1U << i) && n < size)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "", ADJUSTED[i]);
+}
+
+/* --- route --------------------------------------------------------------------------------------------------------------------- */
+
+/* Browsers: a page that may not use the service gets what Ollama gives it, an empty 403; a preflight is answered here. */
+static bool check_origin(struct exchange *x, const struct http_head *h)
+{
+	struct span origin = http_header_get(h, HTTP_H_ORIGIN);
+
+	if (!origin.p)
+		return true;
+	if (!origin_allowed(origin, h->host) || !span_copy(x->origin, sizeof(x->origin), origin)) {
+		x->origin[0] = 0;
+		answer_body(x, 403, NULL, NULL, "", 0);
+		return false;
+	}
+	if (h->method == HTTP_OPTIONS) {
+		answer_body(x, 204, NULL,
+			    "Access-Control-Allow-Methods: GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS\r\n"
+			    "Access-Control-Allow-Headers: Authorization, Content-Type, User-Agent, Accept, X-Requested-With, "
+			    "X-Api-Key, Anthropic-Version, Anthropic-Beta, X-Stainless-Lang, X-Stainless-Package-Version, X-Stainless-Os, "
+			    "X-Stainless-Arch, X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Async, "
+			    "X-Stainless-Helper-Method, X-Stainless-Poll-Helper, X-Stainless-Custom-Poll-Interval, X-Stainless-Timeout\r\n"
+			    "Access-Control-Max-Age: 43200\r\n",
+			    "", 0);
+		return false;
+	}
+	return true;
+}
+
+static bool check_kind(struct exchange *x)
+{
+	switch (x->route->kind) {
+	case ROUTE_REFUSE:
+		answer_error(x, 403, 0, "%s is not served through tsa; ask the instance itself, on its own port", x->route->path);
+		return false;
+	case ROUTE_MANAGE:
+		if (x->r->conf.manage)
+			return true;
+		answer_error(x, 403, 0, "%s changes a model store, which this service does not allow; the operator can permit it with `management = allow` in tsa.conf",
+			     x->route->path);
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool exchange_route(struct exchange *x, const struct http_head *h)
+{
+	struct http_fault bad = {400, "the path is not acceptable: it holds an encoded '/', a dot segment, a bad escape or a control byte"};
+	char path[256], allow[64];
+	struct span tail = {0};
+
+	x->method = (uint8_t)h->method;
+	if (http_path_decode(h->path, path, sizeof(path)) < 0) {
+		answer_error(x, bad.status, 0, "%s", bad.reason);
+		return false;
+	}
+	x->route = route_find(path, &tail);
+	if (!check_origin(x, h))
+		return false;
+	if (!x->route) {
+		answer_plain(x, 404, NULL, "404 page not found");
+		return false;
+	}
+	if (!(x->route->methods & (1U << h->method))) {
+		char extra[96];
+
+		snprintf(extra, sizeof(extra), "Allow: %s\r\n", route_allow(x->route, allow, sizeof(allow)));
+		answer_plain(x, 405, extra, "405 method not allowed");
+		return false;
+	}
+	if (tail.p && !span_copy(x->tail, sizeof(x->tail), tail)) {
+		answer_plain(x, 404, NULL, "404 page not found");
+		return false;
+	}
+	if (http_header_get(h, HTTP_H_CONTENT_ENCODING).p) {
+		answer_error(x, 415, 0, "a request body with Content-Encoding cannot be routed; send it unencoded");
+		return false;
+	}
+	if (!span_copy(x->content_type, sizeof(x->content_type), http_header_get(h, HTTP_H_CONTENT_TYPE)))
+		snprintf(x->content_type, sizeof(x->content_type), "application/json");
+	return check_kind(x);
+}
+
+/* --- model --------------------------------------------------------------------------------------------------------------------- */
+
+static bool is_auto(const char *name)
+{
+	return name[0] == 0 || strcasecmp(name, "auto") == 0;
+}
+
+/* What `auto` means: the configured default, else a model that is in memory, else any, able to do what the route asks. */
+static const struct model *default_model(struct router *r, bool embed)
+{
+	char key[ROUTER_KEY];
+	const struct model *m = NULL;
+
+	if (!embed && r->conf.default_model[0] && model_key(r->conf.default_model, key))
+		m = model_find(r, key);
+	for (int pass = 0; pass < 2 && !m; pass++)
+		for (unsigned i = 0; i < r->n_models && !m; i++) {
+			const struct model *c = &r->models[i];
+
+			if (c->embed_only == embed && (pass ? c->slots : c->resident))
+				m = c;
+		}
+	return m;
+}
+
+static void splice(struct exchange *x, const char *at, size_t old, const char *text, size_t n)
+{
+	char *body = x->body + EX_HEADROOM;
+	size_t off = (size_t)(at - body);
+
+	BUG_ON(EX_HEADROOM + x->body_len - old + n > x->body_cap);
+	memmove(body + off + n, body + off + old, x->body_len - off - old);
+	memcpy(body + off, text, n);
+	x->body_len = x->body_len - old + n;
+}
+
+struct edit {
+	struct span old;
+	const char *text;
+};
+
+/* Make the edits from the back to the front, so that earlier slices stay where they are. */
+static void apply(struct exchange *x, struct edit *edits, unsigned n)
+{
+	while (n) {
+		unsigned last = 0;
+
+		for (unsigned i = 1; i < n; i++)
+			if (edits[i].old.p > edits[last].old.p)
+				last = i;
+		splice(x, edits[last].old.p, edits[last].old.n, edits[last].text, strlen(edits[last].text));
+		edits[last] = edits[--n];
+	}
+}
+
+static unsigned adjusted_bit(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(ADJUSTED); i++)
+		if (strcmp(ADJUSTED[i], name) == 0)
+			return 1U << i;
+	return 0;
+}
+
+/* Collect what has to change in the body. */
+static unsigned plan_edits(struct exchange *x, const struct view *v, const char *quoted_model, struct edit *edits)
+{
+	unsigned n = 0;
+
+	if (v->at[VIEW_K_KEEP_ALIVE].kind > VIEW_NULL) {
+		edits[n++] = (struct edit){v->at[VIEW_K_KEEP_ALIVE].raw, "null"};
+		x->adjusted |= 1U << ADJUSTED_KEEP_ALIVE;
+	}
+	for (unsigned i = 0; i < v->n_reload; i++) {
+		edits[n++] = (struct edit){v->reload[i].raw, "null"};
+		x->adjusted |= adjusted_bit(v->reload[i].name);
+	}
+	if (quoted_model && v->at[VIEW_K_MODEL].kind != VIEW_ABSENT) {
+		edits[n++] = (struct edit){v->at[VIEW_K_MODEL].raw, quoted_model};
+		x->adjusted |= 1U << ADJUSTED_MODEL;
+	}
+	return n;
+}
+
+/* A body without a model key gets one, right behind its opening brace. */
+static void insert_model(struct exchange *x, const char *quoted_model)
+{
+	char text[ROUTER_KEY + 32];
+	char *body = x->body + EX_HEADROOM;
+	char *brace = memchr(body, '{', x->body_len);
+
+	const char *p;
+
+	BUG_ON(!brace);
+	for (p = brace + 1; *p == ' ' || *p == '\t' || *p == '\r' || *p == '\n'; p++)
+		;
+	snprintf(text, sizeof(text), "\"model\":%s%s", quoted_model, *p == '}' ? "" : ",");
+	splice(x, brace + 1, 0, text, strlen(text));
+	x->adjusted |= 1U << ADJUSTED_MODEL;
+}
+
+static bool is_embed_route(const struct route *route)
+{
+	return route->id == ROUTE_ID_EMBED || route->id == ROUTE_ID_EMBEDDINGS || route->id == ROUTE_ID_V1_EMBEDDINGS;
+}
+
+/* Resolve the name to a model of the fleet.  False: answered. */
+static bool resolve(struct exchange *x, const char *name, bool *is_default)
+{
+	const struct model *def;
+	char key[ROUTER_KEY];
+
+	*is_default = is_auto(name);
+	if (*is_default) {
+		def = default_model(x->r, x->embed);
+		if (!def) {
+			answer_error(x, 503, 2, "no instance has a model for this request yet; see `tsactl instances`");
+			return false;
+		}
+		memcpy(key, def->key, sizeof(key));
+		memcpy(x->model_text, def->key, sizeof(x->model_text));
+	} else if (strlen(name) >= sizeof(x->model_text) || !model_key(name, key)) {
+		answer_error(x, 400, 0, "invalid model name");
+		return false;
+	} else {
+		memcpy(x->model_text, name, strlen(name) + 1);
+	}
+	x->model = model_find(x->r, key);
+	if (!x->model || !x->model->slots) {
+		answer_no_model(x);
+		return false;
+	}
+	return true;
+}
+
+/* An empty prompt with keep_alive 0 asks Ollama to unload the model, for everybody. */
+static bool asks_unload(const struct exchange *x, const struct view *v)
+{
+	const struct view_value *keep = &v->at[VIEW_K_KEEP_ALIVE];
+	bool empty = x->route->id == ROUTE_ID_GENERATE ? view_is_blank(&v->at[VIEW_K_PROMPT])
+		     : x->route->id == ROUTE_ID_CHAT   ? view_is_blank(&v->at[VIEW_K_MESSAGES])
+						       : false;
+
+	return empty && ((keep->kind == VIEW_NUMBER && keep->raw.p[0] == '0' && strtod(keep->raw.p, NULL) == 0.0) ||
+			 (keep->kind == VIEW_STRING && (span_eq(keep->raw, SPAN_LIT("\"0\"")) || span_eq(keep->raw, SPAN_LIT("\"0s\"")))));
+}
+
+static bool look_json(struct exchange *x)
+{
+	struct view v;
+	char name[512], quoted[ROUTER_KEY + 2];
+	struct edit edits[VIEW_ADJUST_MAX + 2];
+	struct span body = {x->body ? x->body + EX_HEADROOM : "", x->body_len};
+	enum view_fault fault = view_scan(body, &v, NULL);
+	const struct view_value *model = &v.at[VIEW_K_MODEL];
+	bool is_default;
+	unsigned n;
+
+	if (fault != VIEW_OK) {
+		answer_error(x, 400, 0, "%s", view_fault_text(fault));
+		return false;
+	}
+	if (model->kind == VIEW_ABSENT && x->route->dialect == DIALECT_NATIVE)
+		model = &v.at[VIEW_K_NAME];
+	name[0] = 0;
+	if (model->kind > VIEW_NULL && view_string(model, name, sizeof(name)) < 0) {
+		answer_error(x, 400, 0, model->kind == VIEW_STRING ? "invalid model name" : "the value of \"model\" must be a string");
+		return false;
+	}
+	x->embed = is_embed_route(x->route);
+	x->stream = v.at[VIEW_K_STREAM].kind == VIEW_TRUE || (v.at[VIEW_K_STREAM].kind <= VIEW_NULL && x->route->default_stream);
+	x->text_bytes = v.text_bytes;
+	if (asks_unload(x, &v)) {
+		answer_error(x, 403, 0, "models are loaded and unloaded by tsa; the operator can do it with `tsactl unload NAME MODEL`");
+		return false;
+	}
+	if (!resolve(x, name, &is_default))
+		return false;
+	snprintf(quoted, sizeof(quoted), "\"%s\"", x->model_text);
+	n = plan_edits(x, &v, is_default ? quoted : NULL, edits);
+	apply(x, edits, n);
+	if (is_default && v.at[VIEW_K_MODEL].kind == VIEW_ABSENT)
+		insert_model(x, quoted);
+	return true;
+}
+
+/* The model field of a multipart form: name="model", an empty line, the value. */
+static bool look_form(struct exchange *x)
+{
+	static const char FIELD[] = "name=\"model\"";
+	const char *body = x->body ? x->body + EX_HEADROOM : "";
+	const char *end = body + x->body_len;
+	const char *p = memmem(body, x->body_len, FIELD, sizeof(FIELD) - 1);
+	char name[ROUTER_KEY] = "";
+	bool is_default;
+
+	if (p && (p = memmem(p, (size_t)(end - p), "\r\n\r\n", 4))) {
+		const char *eol;
+
+		p += 4;
+		eol = memmem(p, (size_t)(end - p), "\r\n", 2);
+		if (!eol || !span_copy(name, sizeof(name), (struct span){p, (size_t)(eol - p)}))
+			p = NULL;
+	}
+	if (!p || is_auto(name)) {
+		answer_error(x, 400, 0, "the form needs a field \"model\" that names a model; `auto` is not possible here");
+		return false;
+	}
+	return resolve(x, name, &is_default);
+}
+
+bool exchange_look(struct exchange *x)
+{
+	return x->route->id == ROUTE_ID_V1_AUDIO ? look_form(x) : look_json(x);
+}

@@ -1,0 +1,408 @@
+/* router/router.h - private: the structures of one tsa-router process.
+ *
+ * One thread, one event loop.  A client owns at most one exchange at a time (pipelined requests wait in its carry buffer and are
+ * answered in order); an exchange owns at most one upstream.  When the client goes first, the exchange lives on without it
+ * (parked) until its upstream may be closed.  Who points to whom:
+ *
+ *     client <-> exchange <-> upstream -> slot          lists: router.clients, model.waiting, slot.idle, slot.busy
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/span.h"
+#include "http/dialect.h"
+#include "http/http.h"
+#include "http/view.h"
+#include "proc/proc.h"
+#include "route/pick.h"
+#include "router/conn.h"
+#include "shm/hist.h"
+#include "shm/reader.h"
+#include "shm/writer.h"
+
+#ifdef CURLINC_CURL_H
+#error "the router speaks HTTP by itself; libcurl lives in probes/"
+#endif
+
+#define ROUTER_SCRATCH    (64 * 1024)
+#define ROUTER_CARRY      (64 * 1024)       /* pipelined bytes kept while a request is being answered */
+#define ROUTER_TICK_NS    (100 * NS_PER_MS) /* resolution of all deadlines */
+#define ROUTER_VIEW_NS    (2 * NS_PER_MS)   /* a decision looks at the board again when its view is older */
+#define ROUTER_MODELS     512               /* distinct model names of the fleet */
+#define ROUTER_LISTENERS  8
+#define ROUTER_KEY        PROC_MODEL     /* normalised model name */
+#define ROUTER_IDLE_MAX   32             /* pooled connections per instance */
+#define ROUTER_BODIES 16 /* request bodies of the largest size that memory is given for */
+#define ROUTER_ATTEMPTS   3              /* instances tried for one request */
+#define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */
+#define ROUTER_LINGER_NS  (2 * NS_PER_S) /* read and discard after a refusal, so that the client sees it */
+
+#define ROUTER_HEAD_OUT 8192 /* an answer head towards a client */
+
+/* First member of what is freed at the end of the turn. */
+struct grave {
+	struct grave *next;
+};
+
+struct router;
+struct client;
+struct exchange;
+struct upstream;
+struct model;
+struct fan;
+
+/* Bytes that came before they could be used. */
+struct carry {
+	char *p;
+	size_t n;
+	size_t cap;
+};
+
+int carry_add(struct carry *c, const char *p, size_t n, size_t max);
+void carry_drop(struct carry *c, size_t n); /* from the front */
+void carry_free(struct carry *c);
+
+/* --- client.c: the client's side of the wire --------------------------------------------------------------------------------- */
+
+enum client_state {
+	CLIENT_HEAD = 0, /* waiting for a request head */
+	CLIENT_BODY,     /* collecting its body */
+	CLIENT_BUSY,     /* its exchange is being worked on */
+	CLIENT_LINGER,   /* answered and told to close; discards what still comes */
+};
+
+struct client {
+	struct grave grave;
+	struct conn c;
+	struct router *r;
+	struct exchange *x; /* BODY, BUSY */
+	LIST_ENTRY(client) link;
+	uint64_t deadline_ns;
+	struct carry in;
+	uint32_t seen; /* bytes of `in` the head parser has looked at */
+	uint8_t state; /* enum client_state */
+	uint8_t minor; /* HTTP version of the current request */
+	bool keep;     /* connection may carry another request */
+	bool fresh;    /* nothing of the next head has come yet */
+	bool turning;  /* client_turn is on the stack */
+};
+
+void client_tick(struct router *r, uint64_t now_ns);
+void client_accept(struct router *r, int fd);
+void client_free(struct client *cl, bool reset);
+/* The exchange's answer is complete: go on with the next request, or close. */
+void client_done(struct client *cl);
+/* Write answer bytes.  False: the client is gone (and its exchange told). */
+bool client_write(struct client *cl, struct iovec *iov, unsigned n);
+
+/* --- exchange.c: one request from head to answer ------------------------------------------------------------------------------ */
+
+enum exchange_state {
+	EX_BODY = 0, /* its body is coming in */
+	EX_WAIT,     /* queued for a place */
+	EX_SENT,     /* with an instance, no byte of the answer yet */
+	EX_ERROR,    /* an error answer is being read before it is judged */
+	EX_STREAM,   /* the answer is being relayed */
+	EX_LOCAL,    /* answered by the router itself */
+	EX_FAN,      /* answered from several instances (fan.c) */
+};
+
+struct exchange {
+	struct grave grave;
+	struct router *r;
+	struct client *client; /* NULL: gone; the exchange is parked */
+	struct upstream *up;
+	struct model *model; /* what it waits for or runs on; NULL: none */
+	const struct route *route;
+	TAILQ_ENTRY(exchange) wait; /* model.waiting */
+	LIST_ENTRY(exchange) link;  /* router.exchanges */
+	uint64_t id;                /* shown as 16 hex digits */
+	uint64_t deadline_ns;       /* of the present state */
+	uint64_t total_ns;          /* absolute: no first byte after it */
+	uint64_t start_ns;          /* head complete */
+	uint64_t sent_ns;
+	uint64_t queue_ns; /* waited, summed over attempts */
+	uint64_t wait_since_ns;
+	uint64_t tried;      /* slots that failed it */
+	uint64_t text_bytes; /* of the prompt */
+	char *body;          /* request body, EX_HEADROOM bytes of head space before it; freed with the first answer byte */
+	size_t body_len;
+	size_t body_cap;
+	struct http_body in;  /* decoder of the request body */
+	struct stream_watch watch;
+	struct carry error; /* the error answer being judged */
+	struct fan *fan;
+	uint64_t left;     /* request body bytes still to come, for messages */
+	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
+	uint16_t status;   /* of the answer */
+	uint8_t state;     /* enum exchange_state */
+	uint8_t attempts;
+	uint8_t method;   /* enum http_method */
+	uint8_t reason;   /* enum pick_reason */
+	int8_t slot;      /* chosen; -1 none */
+	int8_t queued_at; /* slot whose `queued` counts it; -1 none */
+	bool stream;      /* a stream was asked for */
+	bool embed;
+	bool chunked; /* answer framing towards the client */
+	bool head_sent;
+	bool dead;      /* freed at the end of this turn */
+	bool timed_out; /* the first byte did not come */
+	bool counted;
+	uint8_t framing; /* of the instance's answer */
+	bool reused;                 /* its upstream connection had served before: a silent close is not the instance's fault */
+	bool cold;                   /* sent to a slot that did not have the model resident */
+	char model_text[ROUTER_KEY]; /* the model as it is sent upstream */
+	char tail[80];               /* last path segment of /v1/models/X and /api/blobs/X */
+	char content_type[160];      /* of the request, for audio's multipart boundary */
+	char origin[160];            /* an allowed Origin, for the CORS answer */
+};
+
+#define EX_HEADROOM 1024 /* for the upstream request head, so that head and body leave in one send */
+#define EX_SLACK    512  /* behind the body, for what adjusting adds */
+
+/* Match the head: route, method, origin.  False: it has been answered. */
+bool exchange_route(struct exchange *x, const struct http_head *h);
+/* What an inference request's body says: model, stream, what must be taken out.  False: it has been answered. */
+bool exchange_look(struct exchange *x);
+/* Everything is said: let the client go on, free. */
+void exchange_end(struct exchange *x);
+void exchange_tick(struct router *r, uint64_t now_ns);
+struct exchange *exchange_create(struct router *r, struct client *cl);
+void exchange_free(struct exchange *x);
+/* The body is complete: decide. */
+void exchange_ready(struct exchange *x);
+/* The client left, before or after anything. */
+void exchange_client_gone(struct exchange *x);
+/* `slot` has been chosen and a place taken: send. */
+void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reason, bool resident);
+/* Its deadline has passed. */
+void exchange_expired(struct exchange *x, uint64_t now_ns);
+/* What the upstream says (upstream.c). */
+void exchange_answer_head(struct exchange *x, const struct http_head *head);
+void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, bool done);
+void exchange_answer_broken(struct exchange *x, const char *why, bool connect_failed);
+/* Send an answer head that still waits for its first body bytes. */
+void exchange_flush_head(struct router *r);
+void exchange_count(struct exchange *x, unsigned status);
+/* The answer came to its end: count it, give the place back. */
+void exchange_finished(struct exchange *x, bool ok);
+
+/* --- relay.c: the answer on its way to the client ------------------------------------------------------------------------------- */
+
+void relay_begin(struct exchange *x, const struct http_head *head);
+void relay_bytes(struct exchange *x, struct span *parts, unsigned n, bool done);
+void relay_broken(struct exchange *x, const char *why);
+
+/* --- answer.c: what the router says itself ------------------------------------------------------------------------------------ */
+
+/* What was taken out of the body, "keep_alive, num_ctx", or "". */
+void exchange_adjusted_text(const struct exchange *x, char *buf, size_t size);
+/* A plain-text answer, as Ollama gives for unknown paths; `extra` is header lines or NULL. */
+void answer_plain(struct exchange *x, unsigned status, const char *extra, const char *text);
+/* An error in the exchange's dialect; ends the exchange.  `retry_s` > 0 adds Retry-After. */
+void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* A complete answer; ends the exchange.  `extra` is NULL or header lines each ended by CRLF. */
+void answer_body(struct exchange *x, unsigned status, const char *type, const char *extra, const char *body, size_t n);
+/* 404 in the words of the exchange's route; ends the exchange. */
+void answer_no_model(struct exchange *x);
+/* Before there is an exchange: a head that could not be parsed.  Closes the connection. */
+void answer_fault(struct client *cl, const struct http_fault *fault);
+/* Append the X-TSA-* headers, CORS and Connection to a head under construction. */
+void answer_headers(const struct exchange *x, struct http_out *o);
+const char *exchange_id_text(const struct exchange *x, char buf[17]);
+
+/* --- origin.c: browsers --------------------------------------------------------------------------------------------------------- */
+
+/* May a page of this origin use the service?  Ollama's own built-in list, and the same host. */
+bool origin_allowed(struct span origin, struct span host);
+
+/* --- model.c: names, and who waits for them ------------------------------------------------------------------------------------- */
+
+struct model {
+	char key[ROUTER_KEY];           /* normalised: model_key() */
+	TAILQ_HEAD(, exchange) waiting; /* oldest first */
+	unsigned n_waiting;
+	uint64_t slots;    /* bit per slot that has it in its store */
+	uint64_t resident; /* bit per slot that has it in memory and answering */
+	uint64_t failed;   /* bit per slot whose last load of it failed */
+	uint64_t loading;
+	int8_t wish;    /* slot that was asked to load it, -1 none */
+	uint8_t wish_n; /* which of the slot's wishes */
+	uint64_t wish_ns;
+	bool embed_only;
+};
+
+/* "Qwen3:8B" -> "qwen3:8b", "tiny" -> "tiny:latest", "registry.ollama.ai/library/x:y" -> "x:y".  False: too long or not a name. */
+bool model_key(const char *name, char key[ROUTER_KEY]);
+struct model *model_find(struct router *r, const char *key);
+/* Find or remember.  NULL when ROUTER_MODELS are known already. */
+struct model *model_intern(struct router *r, const char *key);
+
+/* --- view.c: the board as this router sees it ------------------------------------------------------------------------------------ */
+
+struct slot {
+	LIST_HEAD(, upstream) idle; /* pooled connections, last used first */
+	unsigned n_idle;
+	unsigned in_flight; /* ours */
+	unsigned fail_streak;
+	uint64_t penalty_ns; /* not before this time, after failures */
+	uint64_t fresh_ns;   /* when its worker was last heard */
+	uint64_t gen;
+	uint64_t models_change;
+	uint64_t ns_per_byte; /* learned: time to the first byte per byte of prompt, moving average */
+	enum shm_state state;
+	enum shm_wanted wanted;
+	unsigned queued; /* waiting requests that would go here first */
+	uint8_t wishes;  /* bit per wish of ours in use */
+	bool used;
+	bool known; /* its models have been seen */
+	char version[32];
+};
+
+void view_refresh(struct router *r, uint64_t now_ns);
+/* Places taken on a slot by every router. */
+unsigned view_in_flight(struct router *r, unsigned slot);
+
+/* --- queue.c: now, later or no ---------------------------------------------------------------------------------------------------- */
+
+void queue_submit(struct exchange *x);
+void queue_remove(struct exchange *x);
+/* Something changed: a place is free, a model resident, a slot ready. */
+void queue_pump(struct router *r);
+/* Give the place of a dispatched exchange back; `hold_ns` > 0: only after so long. */
+void place_release(struct router *r, unsigned slot, uint64_t hold_ns);
+void queue_tick(struct router *r, uint64_t now_ns);
+/* Look at the board every few milliseconds while somebody waits. */
+void queue_poll(struct router *r, bool on);
+unsigned queue_retry_after_s(const struct router *r);
+
+/* --- upstream.c: an instance's side of the wire ----------------------------------------------------------------------------------- */
+
+enum up_state { UP_CONNECT = 0, UP_HEAD, UP_BODY, UP_IDLE };
+
+/* Who wants the answer. */
+struct up_user {
+	void (*head)(void *owner, const struct http_head *head);
+	void (*bytes)(void *owner, struct span *parts, unsigned n, bool done);
+	void (*broken)(void *owner, const char *why, bool connect_failed);
+};
+
+struct upstream {
+	struct grave grave;
+	struct conn c;
+	struct router *r;
+	const struct up_user *user;
+	void *owner;
+	LIST_ENTRY(upstream) link; /* slot.idle or router.busy */
+	struct carry in;           /* part of a head */
+	uint64_t deadline_ns;      /* connect */
+	struct iovec todo;         /* request bytes not sent yet; owned by the user until the answer is complete */
+	struct http_body body;
+	uint32_t served;
+	uint16_t interim; /* 1xx heads seen */
+	uint8_t slot;
+	uint8_t state;  /* enum up_state */
+	uint8_t method; /* enum http_method */
+	bool reuse;     /* the answer allows another request */
+	bool paused;
+};
+
+/* Send `n` bytes of a complete request to a slot, on a pooled connection or a new one.  The bytes stay the caller's and must live
+ * until an answer head or `broken`.  NULL: no connection could even be begun (`why`). */
+struct upstream *upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh,
+			       const struct up_user *user, void *owner, struct why *why);
+/* The user no longer wants it: close. */
+void upstream_abandon(struct upstream *up);
+void upstream_pause(struct upstream *up, bool paused);
+void upstream_tick(struct router *r, uint64_t now_ns);
+/* Close pooled connections of a slot (all slots: -1). */
+void upstream_drop_idle(struct router *r, int slot);
+
+/* --- fan.c, fleet.c, manage.c: answers from several instances --------------------------------------------------------------------- */
+
+void fleet_answer(struct exchange *x);
+void manage_answer(struct exchange *x);
+void fan_client_gone(struct fan *f);
+void fan_expired(struct fan *f);
+
+/* Say on the board who this is; after a new board or generation, with a clean page. */
+void router_publish(struct router *r);
+void listen_set(struct router *r, const int *fds, unsigned n);
+void listen_resume(struct router *r);
+void listen_stop(struct router *r);
+void orders_start(struct router *r);
+void orders_tick(struct router *r, uint64_t now_ns);
+
+/* --- orders.c, listen.c, main.c ---------------------------------------------------------------------------------------------------- */
+
+#define ROUTER_GHOSTS 256
+
+struct ghost {
+	uint64_t until_ns;
+	uint8_t slot;
+};
+
+struct listener {
+	int fd;
+	struct event ev;
+};
+
+void router_bury(struct router *r, struct grave *g);
+/* End of a callback from the event loop. */
+void router_turn(struct router *r);
+
+struct router {
+	struct event_base *base;
+	struct event *tick;
+	struct event *orders_ev;
+	int orders; /* -1: no supervisor at the moment */
+	uint64_t rehello_ns;
+	struct proc_router_conf conf;
+	bool configured;
+	bool ready_said;
+	bool draining;
+	bool accepting;
+	uint64_t drain_ns; /* deadline of the drain */
+	struct listener listeners[ROUTER_LISTENERS];
+	unsigned n_listeners;
+	LIST_HEAD(, client) clients;
+	LIST_HEAD(, exchange) exchanges;
+	LIST_HEAD(, upstream) busy;
+	unsigned n_clients;
+	unsigned n_waiting;
+	unsigned active;
+	uint64_t held_bytes; /* request bodies in memory */
+	uint64_t next_id;
+	uint64_t drain_rate_ns; /* moving average of the time between two released places */
+	uint64_t last_release_ns;
+	uint64_t view_ns;
+	struct ghost ghosts[ROUTER_GHOSTS];
+	unsigned n_ghosts;
+	bool pumping;
+	bool polling;
+	uint64_t tick_ns;
+	uint64_t since_wall_ns;
+	uint64_t published_gen;
+	const void *published;
+	struct event *poll;
+	struct shm_router_counters *count; /* on the page, or `spare` */
+	unsigned rotate;                   /* breaks ties in turn */
+	struct slot slots[PROC_SLOTS];
+	struct model *models;
+	unsigned n_models;
+	struct shm_reader *board;
+	struct shm_router_file *page;
+	struct shm_router_counters spare; /* counted into while there is no board yet */
+	struct http_head head;            /* of the message being parsed: too large for the stack of every call */
+	struct grave *graves;             /* freed at the end of the turn: callbacks may still hold them */
+	struct exchange *head_of;         /* whose answer head waits in out_head for its first body bytes */
+	char out_head[ROUTER_HEAD_OUT];
+	size_t out_head_len;
+	char scratch[ROUTER_SCRATCH];
+	char message[PROC_MSG_MAX];
+};

@@ -1,0 +1,119 @@
+/* The board as this router sees it: fresh copies of what decisions need, ages judged here and nowhere else. */
+#include "router/router.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+#define VIEW_MODELS_MAX (SHM_MODELS)
+
+/* Write this slot's bits of every model anew. */
+static void take_models(struct router *r, unsigned slot, const struct shm_models *models)
+{
+	uint64_t bit = 1ULL << slot;
+
+	for (unsigned i = 0; i < r->n_models; i++) {
+		struct model *m = &r->models[i];
+
+		m->slots &= ~bit;
+		m->resident &= ~bit;
+		m->loading &= ~bit;
+		m->failed &= ~bit;
+	}
+	for (uint64_t i = 0; i < models->n && i < VIEW_MODELS_MAX; i++) {
+		const struct shm_model *sm = &models->at[i];
+		char key[ROUTER_KEY];
+		struct model *m;
+
+		if (!(sm->flags & SHM_MODEL_AVAILABLE) || !model_key(sm->name, key))
+			continue;
+		m = model_intern(r, key);
+		if (!m)
+			continue;
+		m->slots |= bit;
+		m->embed_only = sm->flags & SHM_MODEL_EMBED;
+		if (sm->flags & SHM_MODEL_RESIDENT)
+			m->resident |= bit;
+		if (sm->flags & SHM_MODEL_LOADING)
+			m->loading |= bit;
+		if (sm->flags & SHM_MODEL_FAILED)
+			m->failed |= bit;
+	}
+}
+
+static void forget_models(struct router *r, unsigned slot)
+{
+	struct shm_models none = {0};
+
+	take_models(r, slot, &none);
+	r->slots[slot].known = false;
+	r->slots[slot].models_change = 0;
+}
+
+static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
+{
+	struct slot *s = &r->slots[i];
+	struct shm_owner owner;
+	struct shm_vital vital;
+	struct shm_models models;
+
+	if (shm_read_slot(r->board, i, &owner) == 0) {
+		s->wanted = (enum shm_wanted)owner.wanted;
+		s->gen = owner.gen;
+	}
+	if (shm_read_vital(r->board, i, &vital) == 0 && vital.gen == s->gen && now_ns - vital.beat_ns < PROC_BEAT_LATE_NS) {
+		s->fresh_ns = now_ns;
+		s->state = (enum shm_state)vital.state;
+		memcpy(s->version, vital.version, sizeof(s->version));
+		if (vital.models_change != s->models_change && shm_read_models(r->board, i, &models) == 0 &&
+		    models.gen == vital.gen) {
+			take_models(r, i, &models);
+			s->models_change = vital.models_change;
+			s->known = true;
+		}
+	} else if (now_ns - s->fresh_ns > PROC_LASTGOOD_NS && s->state != SHM_STATE_NONE) {
+		/* The worker is away for longer than a restart takes: what it said last no longer counts. */
+		s->state = SHM_STATE_NONE;
+		forget_models(r, i);
+	}
+}
+
+void view_refresh(struct router *r, uint64_t now_ns)
+{
+	if (now_ns - r->view_ns < ROUTER_VIEW_NS)
+		return;
+	r->view_ns = now_ns;
+	for (unsigned i = 0; r->board && i < PROC_SLOTS; i++) {
+		struct slot *s = &r->slots[i];
+
+		if (r->conf.slots[i].used) {
+			s->used = true;
+			refresh_slot(r, i, now_ns);
+		} else if (s->used) {
+			s->used = false;
+			s->state = SHM_STATE_NONE;
+			forget_models(r, i);
+			upstream_drop_idle(r, (int)i);
+		}
+	}
+}
+
+unsigned view_in_flight(struct router *r, unsigned slot)
+{
+	uint64_t sum = r->slots[slot].in_flight;
+
+	if (r->conf.routers <= 1 || !r->board)
+		return (unsigned)sum;
+	for (unsigned i = 0; i < r->conf.routers && i < SHM_ROUTERS; i++) {
+		struct shm_child_line child;
+		struct shm_router_ident ident;
+
+		/* A dead router's counts vanish with its generation. */
+		if (i == r->conf.common.index || shm_read_router_child(r->board, i, &child) ||
+		    shm_read_router_ident(r->board, i, &ident))
+			continue;
+		if (child.gen == ident.gen && child.pid)
+			sum += atomic_load_explicit(&shm_router_slot(r->board, i, slot)->in_flight, memory_order_seq_cst);
+	}
+	return (unsigned)sum;
+}
