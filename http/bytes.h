@@ -18,7 +18,8 @@ enum {
 	BYTE_TARGET = 2, /* visible ASCII but '#': a fragment never travels */
 	BYTE_HOST = 4,   /* letters, digits, '-', '.', '_' */
 	BYTE_DIGIT = 8,
-	BYTE_CONTROL = 16 /* below 0x20 or 0x7f */
+	BYTE_CONTROL = 16, /* below 0x20 or 0x7f */
+	BYTE_ESCAPE = 32   /* after a backslash in JSON, but 'u' */
 };
 
 extern const uint8_t HTTP_BYTE[256];

@@ -37,47 +37,29 @@ static int hex4(const char *p, const char *end)
 	return v;
 }
 
-/* At a backslash. */
-static bool escape_skip(struct cursor *c)
+/* What follows the escape at the backslash `p`; NULL when it is none. */
+static const char *escape_end(const char *p, const char *end)
 {
-	if (c->end - c->p < 2)
-		return false;
-	switch (c->p[1]) {
-	case '"':
-	case '\\':
-	case '/':
-	case 'b':
-	case 'f':
-	case 'n':
-	case 'r':
-	case 't':
-		c->p += 2;
-		return true;
-	case 'u':
-		if (hex4(c->p + 2, c->end) < 0)
-			return false;
-		c->p += 6;
-		return true;
-	default:
-		return false;
-	}
+	if (end - p < 2)
+		return NULL;
+	if (byte_is(p[1], BYTE_ESCAPE))
+		return p + 2;
+	return p[1] == 'u' && hex4(p + 2, end) >= 0 ? p + 6 : NULL;
 }
 
 /* At a quote. */
 static bool string_skip(struct cursor *c)
 {
-	c->p++;
-	for (;;) {
-		c->p += run_string(c->p, (size_t)(c->end - c->p));
-		if (c->p == c->end)
-			return false;
-		if (*c->p == '"') {
-			c->p++;
-			return true;
-		}
-		if (*c->p != '\\' || !escape_skip(c))
-			return false;
+	const char *p = c->p + 1, *next = p;
+	bool closed = false;
+
+	while (next && !closed) {
+		p = next + run_string(next, (size_t)(c->end - next));
+		closed = p < c->end && *p == '"';
+		next = p < c->end && *p == '\\' ? escape_end(p, c->end) : NULL;
 	}
+	c->p = p + closed;
+	return closed;
 }
 
 static bool digits_skip(struct cursor *c)
@@ -196,8 +178,8 @@ static bool value_end(struct cursor *c, const struct nest *nest, unsigned floor,
 	return true;
 }
 
-/* A value that stands `depth` containers deep. */
-static enum view_fault value_skip(struct cursor *c, unsigned depth)
+/* An array or object that stands `depth` containers deep. */
+static enum view_fault container_skip(struct cursor *c, unsigned depth)
 {
 	struct nest nest;
 	unsigned level = depth;
@@ -229,6 +211,14 @@ static enum view_fault value_skip(struct cursor *c, unsigned depth)
 			return VIEW_SYNTAX;
 	} while (level > depth);
 	return VIEW_OK;
+}
+
+/* A value that stands `depth` containers deep. */
+static enum view_fault value_skip(struct cursor *c, unsigned depth)
+{
+	if (c->p < c->end && (*c->p == '{' || *c->p == '['))
+		return container_skip(c, depth);
+	return c->p < c->end && scalar_skip(c) ? VIEW_OK : VIEW_SYNTAX;
 }
 
 /* --- keys -------------------------------------------------------------------------------------------------------------- */

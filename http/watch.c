@@ -39,16 +39,16 @@ enum {
 static const struct {
 	enum stream_shape shape;
 	unsigned marks;
-	const char *name;
+	struct span name;
 } EVENTS[] = {
-	{STREAM_SSE_ANTHROPIC, MARK_FINAL, "message_stop"},
-	{STREAM_SSE_ANTHROPIC, MARK_ERROR, "error"},
-	{STREAM_SSE_ANTHROPIC, MARK_OUTPUT, "content_block_delta"},
-	{STREAM_SSE_RESPONSES, MARK_FINAL, "response.completed"},
-	{STREAM_SSE_RESPONSES, MARK_FINAL, "response.incomplete"},
-	{STREAM_SSE_RESPONSES, MARK_FINAL, "response.failed"},
-	{STREAM_SSE_RESPONSES, MARK_ERROR, "error"},
-	{STREAM_SSE_OPENAI, MARK_ERROR, "error"},
+	{STREAM_SSE_ANTHROPIC, MARK_FINAL, {"message_stop", 12}},
+	{STREAM_SSE_ANTHROPIC, MARK_ERROR, {"error", 5}},
+	{STREAM_SSE_ANTHROPIC, MARK_OUTPUT, {"content_block_delta", 19}},
+	{STREAM_SSE_RESPONSES, MARK_FINAL, {"response.completed", 18}},
+	{STREAM_SSE_RESPONSES, MARK_FINAL, {"response.incomplete", 19}},
+	{STREAM_SSE_RESPONSES, MARK_FINAL, {"response.failed", 15}},
+	{STREAM_SSE_RESPONSES, MARK_ERROR, {"error", 5}},
+	{STREAM_SSE_OPENAI, MARK_ERROR, {"error", 5}},
 };
 
 static void mark(struct stream_watch *w, unsigned bits)
@@ -73,30 +73,35 @@ static void word_add(struct stream_watch *w, const char *p, size_t n)
 	w->word_n = (uint8_t)(w->word_n + n);
 }
 
-static bool word_is(const struct stream_watch *w, const char *text)
+/* The word at hand; empty when it was lost, which equals no name. */
+static struct span word_text(const struct stream_watch *w)
 {
-	size_t n = strlen(text);
+	return (struct span){w->word, w->word_n == WORD_LOST ? 0 : w->word_n};
+}
 
-	return w->word_n == n && memcmp(w->word, text, n) == 0;
+#define WORD_IS(word, literal) ((word).n == sizeof(literal) - 1 && memcmp((word).p, literal, sizeof(literal) - 1) == 0)
+
+static enum watch_key key_of(struct span word)
+{
+	if (WORD_IS(word, "done"))
+		return KEY_DONE;
+	if (WORD_IS(word, "status"))
+		return KEY_STATUS;
+	return WORD_IS(word, "error") ? KEY_ERROR : KEY_NONE;
 }
 
 /* The word that ended is a top-level key, or the value of one. */
-static void word_take(struct stream_watch *w)
+static void word_take(struct stream_watch *w, struct span word)
 {
 	if (w->marks & MARK_KEY_NEXT) {
-		w->key = word_is(w, "done")     ? KEY_DONE
-			 : word_is(w, "status") ? KEY_STATUS
-			 : word_is(w, "error")  ? KEY_ERROR
-						: KEY_NONE;
-		return;
-	}
-	if (w->key == KEY_STATUS) {
+		w->key = (uint8_t)key_of(word);
+	} else if (w->key == KEY_STATUS) {
 		unmark(w, MARK_SUCCESS);
-		mark(w, word_is(w, "success") ? MARK_SUCCESS : 0);
+		mark(w, WORD_IS(word, "success") ? MARK_SUCCESS : 0);
 	} else if (w->key == KEY_DONE) {
 		unmark(w, MARK_DONE);
-		mark(w, word_is(w, "true") ? MARK_DONE : 0);
-	} else if (w->key == KEY_ERROR && !word_is(w, "null")) {
+		mark(w, WORD_IS(word, "true") ? MARK_DONE : 0);
+	} else if (w->key == KEY_ERROR && !WORD_IS(word, "null")) {
 		mark(w, MARK_ERROR);
 	}
 }
@@ -166,6 +171,38 @@ static bool top_byte(struct stream_watch *w, char c)
 	}
 }
 
+/* In a string; stops after its quote, or at a newline, which no string holds. */
+static const char *string_feed(struct stream_watch *w, const char *p, const char *end)
+{
+	bool word = w->state == W_WORD;
+
+	while (p < end) {
+		size_t n = run_string(p, (size_t)(end - p));
+		bool closed = n < (size_t)(end - p) && p[n] == '"';
+
+		if (word && closed && !w->word_n) {
+			word_take(w, (struct span){p, n}); /* not cut: no copy */
+		} else if (word) {
+			word_add(w, p, n);
+			if (closed)
+				word_take(w, word_text(w));
+		}
+		p += n;
+		if (closed) {
+			w->state = W_BETWEEN;
+			return p + 1;
+		}
+		if (p == end || *p == '\n')
+			return p;
+		if (*p++ == '\\') {
+			w->state = word ? W_WORD_SKIP : W_STRING_SKIP;
+			return p;
+		}
+		w->word_n = WORD_LOST; /* a control byte: no JSON, and no word of ours */
+	}
+	return p;
+}
+
 /* Outside strings; stops at a newline. */
 static const char *between_feed(struct stream_watch *w, const char *p, const char *end)
 {
@@ -174,43 +211,17 @@ static const char *between_feed(struct stream_watch *w, const char *p, const cha
 
 		if (w->depth == 1) {
 			p += top_byte(w, c);
-			continue;
+		} else {
+			if (c == '"')
+				w->state = W_STRING;
+			else if (c == '{' || c == '[')
+				w->depth++;
+			else if (c == '}' || c == ']')
+				w->depth--;
+			p++;
 		}
-		if (c == '"')
-			w->state = W_STRING;
-		else if (c == '{' || c == '[')
-			w->depth++;
-		else if (c == '}' || c == ']')
-			w->depth--;
-		p++;
-	}
-	return p;
-}
-
-/* In a string; stops after its quote, or at a newline, which no string holds. */
-static const char *string_feed(struct stream_watch *w, const char *p, const char *end)
-{
-	bool word = w->state == W_WORD;
-
-	while (p < end) {
-		size_t n = run_string(p, (size_t)(end - p));
-
-		if (word)
-			word_add(w, p, n);
-		p += n;
-		if (p == end || *p == '\n')
-			return p;
-		if (*p == '\\') {
-			w->state = word ? W_WORD_SKIP : W_STRING_SKIP;
-			return p + 1;
-		}
-		if (*p++ == '"') {
-			if (word)
-				word_take(w);
-			w->state = W_BETWEEN;
-			return p;
-		}
-		w->word_n = WORD_LOST;
+		if (w->state == W_STRING || w->state == W_WORD)
+			p = string_feed(w, p, end);
 	}
 	return p;
 }
@@ -219,7 +230,7 @@ static const char *bare_feed(struct stream_watch *w, const char *p, const char *
 {
 	for (; p < end; p++) {
 		if (*p == ',' || *p == '}' || *p == ']' || (unsigned char)*p <= ' ') {
-			word_take(w);
+			word_take(w, word_text(w));
 			w->state = W_BETWEEN;
 			return p;
 		}
@@ -245,17 +256,16 @@ static void event_end(struct stream_watch *w)
 
 static void event_name_take(struct stream_watch *w)
 {
-	static const char DELTA[] = ".delta";
-	const size_t n = sizeof(DELTA) - 1;
+	static const struct span DELTA = {".delta", 6};
+	struct span word = word_text(w);
 
 	/* The last name counts.  An OpenAI event is told by its data instead. */
 	if (w->shape != STREAM_SSE_OPENAI)
 		unmark(w, MARK_FINAL | MARK_OUTPUT);
 	for (size_t i = 0; i < sizeof(EVENTS) / sizeof(EVENTS[0]); i++)
-		if (EVENTS[i].shape == w->shape && word_is(w, EVENTS[i].name))
+		if (EVENTS[i].shape == w->shape && span_eq(word, EVENTS[i].name))
 			mark(w, EVENTS[i].marks);
-	if (w->shape == STREAM_SSE_RESPONSES && w->word_n != WORD_LOST && w->word_n > n &&
-	    memcmp(w->word + w->word_n - n, DELTA, n) == 0)
+	if (w->shape == STREAM_SSE_RESPONSES && word.n > DELTA.n && memcmp(word.p + word.n - DELTA.n, DELTA.p, DELTA.n) == 0)
 		mark(w, MARK_OUTPUT);
 }
 
@@ -269,7 +279,7 @@ static void sse_line_end(struct stream_watch *w)
 		event_end(w);
 	else if (text && w->key == FIELD_EVENT)
 		event_name_take(w);
-	else if (text && w->shape == STREAM_SSE_OPENAI && word_is(w, "[DONE]"))
+	else if (text && w->shape == STREAM_SSE_OPENAI && WORD_IS(word_text(w), "[DONE]"))
 		mark(w, MARK_FINAL);
 	unmark(w, MARK_KEY_NEXT);
 	w->state = W_FIELD;
@@ -279,7 +289,7 @@ static void sse_line_end(struct stream_watch *w)
 /* At the colon of a field. */
 static void field_take(struct stream_watch *w)
 {
-	bool event = word_is(w, "event"), data = word_is(w, "data");
+	bool event = WORD_IS(word_text(w), "event"), data = WORD_IS(word_text(w), "data");
 
 	w->key = event ? FIELD_EVENT : FIELD_DATA;
 	w->state = event || data ? W_TEXT_GAP : W_JUNK;

@@ -14,6 +14,7 @@ static void test_classes(void **state)
 		assert_int_equal(byte_is((char)c, BYTE_TARGET), c > 0x20 && c < 0x7f && c != '#');
 		assert_int_equal(byte_is((char)c, BYTE_HOST), digit || letter || c == '-' || c == '.' || c == '_');
 		assert_int_equal(byte_is((char)c, BYTE_DIGIT), digit);
+		assert_int_equal(byte_is((char)c, BYTE_ESCAPE), c && strchr("\"\\/bfnrt", c));
 		assert_int_equal(byte_is((char)c, BYTE_CONTROL), c < 0x20 || c == 0x7f);
 		assert_int_equal(byte_hex((char)c), digit                  ? c - '0'
 						    : c >= 'a' && c <= 'f' ? c - 'a' + 10
