@@ -136,7 +136,7 @@ static void pair_check(const struct check *k, unsigned i, unsigned j)
 	if (conf_addr_clash(&a->addr, &b->addr))
 		instance_error(k, j, where, "\"%s\" is at %s, and \"%s\" of %.100s:%u is at %s; give one another port", b->name,
 			       b->addr.text, a->name, a->file, a->line, a->addr.text);
-	if (conf_cpuset_overlap(&a->cpus, &b->cpus, &first))
+	if (!a->adopted && !b->adopted && conf_cpuset_overlap(&a->cpus, &b->cpus, &first))
 		instance_error(k, j, CONF_KW_INSTANCE_cpus,
 			       "\"%s\" and \"%s\" of %.100s:%u both want processor %u; give each its own", b->name, a->name,
 			       a->file, a->line, first);

@@ -130,7 +130,6 @@ static void duplicate_tell(cfg_t *cfg, const char *title)
 static void theirs_tell(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	const unsigned line = (unsigned)cfg->line;
-	char text[160];
 
 	for (size_t i = 0; i < ARRAY_SIZE(SENTENCES); i++)
 		if (strcmp(fmt, SENTENCES[i].theirs) == 0) {
@@ -138,8 +137,7 @@ static void theirs_tell(cfg_t *cfg, const char *fmt, va_list ap)
 				   SENTENCES[i].after);
 			return;
 		}
-	vsnprintf(text, sizeof(text), fmt, ap);
-	conf_error(loading, loading->file, line, "the statement here cannot be read: %s", text);
+	conf_error(loading, loading->file, line, "the statement here cannot be read; libconfuse says: %s", fmt);
 }
 
 static void error_tell(cfg_t *cfg, const char *fmt, va_list ap)
@@ -157,6 +155,14 @@ static void error_tell(cfg_t *cfg, const char *fmt, va_list ap)
 
 /* --- from the library's tree to the facts --------------------------------------------------------------------------------------- */
 
+/* "word = {}" leaves only a mark. */
+static void empty_tell(cfg_t *cfg, const cfg_opt_t *opt)
+{
+	if ((opt->flags & CFGF_MODIFIED) && !loading->cut)
+		conf_error(loading, loading->file, cfg->title ? section_line(cfg) : 0,
+			   "the list \"%s\" is empty; write a value or take it out", opt->name);
+}
+
 static void keyword_walk(cfg_t *cfg, enum conf_keyword_id id, void *target, struct conf_lines *lines)
 {
 	cfg_opt_t *opt = cfg_getopt(cfg, conf_keyword(id)->word);
@@ -168,8 +174,10 @@ static void keyword_walk(cfg_t *cfg, enum conf_keyword_id id, void *target, stru
 		if (words[n])
 			n++;
 	}
-	if (!n)
+	if (!n) {
+		empty_tell(cfg, opt);
 		return;
+	}
 	lines->at[id] = words[0]->line;
 	conf_take(loading, id, target, words, n);
 }
