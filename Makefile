@@ -134,10 +134,12 @@ UNIT_BIN  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 RACE_BIN  := $(patsubst tests/race/%.c,$(B)/race/%,$(sort $(wildcard tests/race/*.c)))
 TEST_LIBS := probes route http conf ctl shm proc base
 TEST_EXT  := -lcmocka -levent_core -lcurl -ljson-c -lsystemd -lconfuse -lm -lpthread
-# The objects of a program that decide and hold no main(): unit tests may link them too.
-PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/main.c,$(wildcard supervisor/life.c supervisor/state.c worker/life.c)))
+# The objects of a program that decide and hold no main(): the unit tests of that folder (FOLDER_*.c) link them too.
+PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard supervisor/life.c supervisor/state.c worker/life.c tools/tsactl/words.c))
+pure_of    = $(foreach o,$(PURE_OBJS),$(if $(findstring /$(firstword $(subst _, ,$(1)))/,$(o)),$(o)))
 
-$(B)/unit/%: $(B)/obj/tests/unit/%.o $(PURE_OBJS) $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
+.SECONDEXPANSION:
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $$(call pure_of,$$*) $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
