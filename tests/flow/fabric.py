@@ -1,0 +1,225 @@
+"""The real programs in a temporary directory: start them, wait for facts with a deadline, end them by pid."""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get('TSA_BUILD', ROOT / 'build')).resolve()
+PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulators are slower
+
+
+def free_port(n=1):
+    """The first of n consecutive free ports, outside the kernel's ephemeral range."""
+    for base in range(20000 + (os.getpid() * 37) % 9000, 32000, n):
+        socks = []
+        try:
+            for p in range(base, base + n):
+                s = socket.socket()
+                socks.append(s)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind(('127.0.0.1', p))
+            if base in free_port.given:
+                continue
+            free_port.given.update(range(base, base + n))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in socks:
+                s.close()
+    raise RuntimeError('no free port')
+
+
+free_port.given = set()
+
+
+def wait_for(fact, seconds=10.0, what='', every=0.02):
+    """Wait until fact() is true; its value.  The deadline is part of the claim."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    last = None
+    while True:
+        try:
+            last = fact()
+            if last:
+                return last
+        except (OSError, ValueError, KeyError, IndexError, http.client.HTTPException, subprocess.CalledProcessError) as e:
+            last = e
+        if time.monotonic() > deadline:
+            raise AssertionError(f'not within {seconds}s: {what or fact} (last: {last!r})')
+        time.sleep(every)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+class Process:
+    def __init__(self, argv, log, env=None, **kw):
+        self.argv = [str(a) for a in argv]
+        self.log = log
+        self.p = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=open(log, 'ab'), stderr=subprocess.STDOUT,
+                                  env=env, **kw)
+        self.pid = self.p.pid
+
+    def text(self):
+        return pathlib.Path(self.log).read_text(errors='replace')
+
+    def kill(self, sig=signal.SIGKILL):
+        if self.p.poll() is None:
+            os.kill(self.pid, sig)
+
+    def end(self, seconds=20):
+        """SIGTERM, and SIGKILL when that does not do; the exit status."""
+        self.kill(signal.SIGTERM)
+        self.kill(signal.SIGCONT)
+        try:
+            return self.p.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.p.wait()
+            raise AssertionError(f'{self.argv[0]} did not end on SIGTERM:\n{self.text()[-3000:]}')
+
+
+class Sim(Process):
+    """Simulated instances, each on its own port from one process."""
+
+    def __init__(self, tmp, ports=1, args=()):
+        self.port = free_port(ports)
+        self.ports = list(range(self.port, self.port + ports))
+        super().__init__([BUILD / 'ollama-sim', '--listen', f'127.0.0.1:{self.port}', '--ports', ports, *args],
+                         tmp / f'sim-{self.port}.log')
+        for p in self.ports:
+            wait_for(lambda p=p: get(p, '/api/version')[0] == 200, 10, f'simulator on {p}')
+
+    def fault(self, port=None, **kw):
+        status, body, _ = call(port or self.port, 'POST', '/sim/fault', kw)
+        assert status == 200, body
+
+    def stats(self, port=None):
+        return json.loads(get(port or self.port, '/sim/stats')[1])
+
+
+def call(port, method, path, body=None, timeout=30, headers=None):
+    """One request on its own connection: (status, text, headers)."""
+    c = http.client.HTTPConnection('127.0.0.1', port, timeout=timeout * PATIENCE)
+    try:
+        data = None if body is None else body if isinstance(body, (bytes, str)) else json.dumps(body)
+        c.request(method, path, data, headers or {})
+        r = c.getresponse()
+        return r.status, r.read().decode(errors='replace'), dict((k.lower(), v) for k, v in r.getheaders())
+    finally:
+        c.close()
+
+
+def get(port, path, **kw):
+    return call(port, 'GET', path, **kw)
+
+
+def chat(port, text='hello', model='sim-chat:1b', stream=False, timeout=30, **kw):
+    return call(port, 'POST', '/api/chat', {'model': model, 'messages': [{'role': 'user', 'content': text}], 'stream': stream, **kw},
+                timeout=timeout)
+
+
+class Fabric:
+    """A private tsad: adopt=[ports] and/or conf text; everything under tmp."""
+
+    def __init__(self, tmp, adopt=(), args=(), conf=None, slots=None, env=None, ready=True, name='tsad'):
+        self.tmp = pathlib.Path(tmp)
+        self.state = self.tmp / 'state'
+        self.port = free_port()
+        self.env = env
+        self.args = []
+        if conf is not None:
+            self.conf = self.tmp / 'tsa.conf'
+            self.write_conf(conf)
+            self.args += ['-c', self.conf]
+        else:
+            self.args += ['--listen', f'127.0.0.1:{self.port}', '--state', self.state]
+            for i, p in enumerate(adopt):
+                self.args += ['--adopt', f'i{i}=http://127.0.0.1:{p}']
+            if slots:
+                self.args += ['--slots', slots]
+        self.args += list(args)
+        self.start()
+        if ready:
+            self.wait_ready(n=len(adopt) or None)
+
+    def write_conf(self, text):
+        self.conf.write_text(f'listen = {{"127.0.0.1:{self.port}"}}\nstate_dir = "{self.state}"\n' + text)
+
+    def start(self):
+        self.tsad = Process([BUILD / 'tsad', *self.args], self.tmp / 'tsad.log', env=self.env)
+
+    def ctl(self, *words, check=True, timeout=60):
+        r = subprocess.run([BUILD / 'tsactl', '--state', self.state, *map(str, words)], capture_output=True, text=True, timeout=timeout * PATIENCE)
+        if check and r.returncode:
+            raise AssertionError(f'tsactl {words}: exit {r.returncode}: {r.stdout}{r.stderr}')
+        return r
+
+    def status(self):
+        r = self.ctl('-j', 'status', check=False)
+        if r.returncode:
+            raise ValueError(r.stderr)
+        return json.loads(r.stdout)
+
+    def instance(self, name):
+        return next(i for i in self.status()['instances'] if i['name'] == name)
+
+    def wait_ready(self, seconds=30, n=None):
+        """Instances READY: all, or n of them; and the router answers."""
+        def ready():
+            if self.tsad.p.poll() is not None:
+                raise AssertionError(f'tsad ended with {self.tsad.p.returncode}:\n{self.tsad.text()[-3000:]}')
+            s = self.status()['instances']
+            good = [i for i in s if i['state'] == 'ready']
+            return len(good) >= (n if n is not None else len(s)) and good and get(self.port, '/readyz')[0] == 200
+        try:
+            wait_for(ready, seconds, 'all instances ready')
+        except AssertionError as e:
+            raise AssertionError(f'{e}\n--- tsad.log\n{self.tsad.text()[-4000:]}') from None
+
+    def pids(self):
+        """Every process of this fabric that is known, the supervisor first."""
+        s = self.status()
+        out = [s['supervisor']['pid']]
+        out += [r['pid'] for r in s['routers'] if r['pid']]
+        out += [i['worker_pid'] for i in s['instances'] if i['worker_pid']]
+        return out
+
+    def stop(self):
+        pids = self.leftovers()
+        rc = self.tsad.end(40) if self.tsad.p.poll() is None else self.tsad.p.returncode
+        for p in pids:
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda p=p: not alive(p), 5)
+            if alive(p):
+                os.kill(p, signal.SIGKILL)
+        return rc
+
+    def leftovers(self):
+        """Pids of processes whose orders or arguments name our state directory: children survive their supervisor on purpose."""
+        mine = set()
+        with contextlib.suppress(Exception):
+            mine.update(self.pids())
+        for f in (self.state / 'state',):
+            with contextlib.suppress(FileNotFoundError):
+                for line in f.read_text().split('\n'):
+                    w = line.split()
+                    for i, x in enumerate(w):
+                        if x.startswith('pid=') and x[4:].isdigit():
+                            mine.add(int(x[4:]))
+        mine.discard(self.tsad.pid)
+        return [p for p in mine if p > 1]
