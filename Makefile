@@ -155,6 +155,78 @@ check: $(if $(T),$(B)/unit/$(T),$(UNIT_BIN))
 race: $(RACE_BIN)
 	@tests/run-unit $^
 
+# `make test` is the whole proof: it installs what is missing, builds, and runs every part; the last line counts.
+.PHONY: deps test flow lint fuzz bench asan run
+deps:
+	@tools/dev/deps test
+run:
+	@tools/dev/deps build
+	@$(MAKE) --no-print-directory -j2 all
+	@tools/dev/run
+test:
+	@tools/dev/deps test
+	@$(MAKE) --no-print-directory -j2 all unit-programs
+	@tests/all $(B)
+
+.PHONY: unit-programs
+unit-programs: $(UNIT_BIN) $(RACE_BIN)
+
+VENV := build/venv
+$(VENV)/ok: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+flow: all $(VENV)/ok
+	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow $(if $(T),-k '$(T)')
+lint:
+	@tests/lint
+asan:
+	@tools/dev/deps test
+	@command -v clang >/dev/null || true
+	@$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined all unit-programs
+	@TSA_PATIENCE=4 tests/all build/address,undefined
+bench: all
+	@tests/bench/run
+
+# libFuzzer targets: tests/fuzz/NAME.c, corpus in tests/fuzz/corpus/NAME.  FUZZ_S seconds each.
+FUZZ_S    ?= 60
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/*.c))
+FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SRC))
+FUZZ_LIBS := $(foreach d,base conf shm ctl proc http,$(wildcard $(d)/*.c)) $(wildcard supervisor/state.c)
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_LIBS) $(wildcard $(addsuffix /*.h,base conf shm ctl proc http supervisor))
+	@mkdir -p $(@D)
+	$(call say,FZ,$@)
+	$(Q)clang $(CPPFLAGS) -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_LIBS) \
+		-levent_core -ljson-c -lsystemd -lconfuse
+fuzz: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
+	@for f in $^; do n=$$(basename $$f); mkdir -p build/corpus/$$n; echo "fuzz: $$n for $(FUZZ_S) s"; \
+		$$f -max_total_time=$(FUZZ_S) -print_final_stats=0 -verbosity=0 -artifact_prefix=build/corpus/$$n- build/corpus/$$n \
+			$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; done
+
+# --- install -----------------------------------------------------------------------------------------------------------
+.PHONY: install uninstall
+MAN8 := tsad.8 tsactl.8
+MAN5 := tsa.conf.5
+MAN1 := ollama-sim.1 tsa-load.1
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(foreach n,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
+	install -m755 $(B)/tsad $(DESTDIR)$(PREFIX)/sbin/
+	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(DESTDIR)$(PREFIX)/bin/
+	install -m755 $(B)/tsa-worker $(B)/tsa-router $(DESTDIR)$(LIBEXECDIR)/
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
+	install -m644 etc/tsa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf
+	install -m644 $(addprefix man/,$(MAN8)) $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m644 $(addprefix man/,$(MAN5)) $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m644 $(addprefix man/,$(MAN1)) $(DESTDIR)$(PREFIX)/share/man/man1/
+	[ -e $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf ] || install -m644 etc/tsa.conf $(DESTDIR)$(SYSCONFDIR)/tsa/
+# The operator's configuration stays.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/tsad $(addprefix $(DESTDIR)$(PREFIX)/bin/,tsactl ollama-sim tsa-load) $(DESTDIR)$(UNITDIR)/tsa.service \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(MAN8)) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(MAN5)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(MAN1))
+	rm -rf $(DESTDIR)$(LIBEXECDIR)
+
 .PHONY: format clean
 format:
 	clang-format -i $(wildcard $(addsuffix /*.[ch],$(LIBDIRS) supervisor worker router tools/* tests/*))
@@ -162,3 +234,4 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
