@@ -167,8 +167,12 @@ static int loop_wait(struct loop *loop, struct epoll_event *events, uint64_t now
 	uint64_t due_ns = loop->n && loop->heap[1]->due_ns < loop->limit_ns ? loop->heap[1]->due_ns : loop->limit_ns;
 	uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
 	struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
+	int n = epoll_pwait2(loop->epoll, events, TURN_EVENTS, &wait, NULL);
 
-	return epoll_pwait2(loop->epoll, events, TURN_EVENTS, &wait, NULL);
+	/* Linux before 5.11, and valgrind. */
+	if (n < 0 && errno == ENOSYS)
+		return epoll_wait(loop->epoll, events, TURN_EVENTS, (int)clock_until_ms(now_ns, due_ns));
+	return n;
 }
 
 void loop_stop(struct loop *loop)
