@@ -9,6 +9,9 @@ import subprocess
 from contestants import Unable
 
 
+PROFILE_LINES = 30
+
+
 class Failed(Exception):
     """The load did not run."""
 
@@ -16,7 +19,7 @@ class Failed(Exception):
 def load(bench, contestant, command, *options, prefix=()):
     """One run of tsa-load on the load's core; its JSON."""
     pids = [p for p in [contestant.pid, *contestant.others.values()] if p]
-    words = [*prefix, "taskset", "-c", str(bench.load_core), bench.tsa_load, command, "-j", "--to", contestant.addr]
+    words = [*(prefix or bench.prefix), "taskset", "-c", str(bench.load_core), bench.tsa_load, command, "-j", "--to", contestant.addr]
     for pid in pids:
         words += ["--watch", str(pid)]
     r = subprocess.run([*words, *map(str, options)], capture_output=True, text=True, check=False)
@@ -43,6 +46,26 @@ def common(out, contestant):
             # Their work does not depend on the load: a share of one core says more than a cost per request.
             numbers[f"{name}_percent"] = w["cpu_us"] / max(out["window"]["seconds"], 1e-9) / 1e4
     return numbers
+
+
+def profile(bench, case, contestant, say):
+    """Where the time of one run goes, by perf's samples: user space and kernel, the warm-up included."""
+    samples = os.path.join(bench.new_dir("profile"), "samples")
+    bench.prefix = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "5000", "-o", samples, "-p", str(contestant.pid), "--"]
+    try:
+        cost = case.run(bench, contestant).get("cpu_us", 0.0)
+    finally:
+        bench.prefix = []
+    r = subprocess.run(["perf", "report", "-i", samples, "--stdio", "-g", "none", "-F", "overhead,sym,dso", "-w", "0,0,0"],
+                       capture_output=True, text=True, check=False)
+    lines = re.findall(r"^\s*([\d.]+)%\s+\[(.)\]\s+(\S+)\s+(\S+)", r.stdout, re.M)
+    say(f"\n{case.name}: {contestant.name}: {cost:.2f} us CPU for each {case.unit}")
+    for percent, where, symbol, dso in lines[:PROFILE_LINES]:
+        say(f"  {float(percent):5.1f} %  {float(percent) * cost / 100:6.3f} us  {'kernel' if where == 'k' else dso:24} {symbol}")
+    user = sum(float(line[0]) for line in lines if line[1] != "k")
+    say(f"  user space {user:.1f} % = {user * cost / 100:.2f} us, of which tsa's own code "
+        f"{sum(float(line[0]) for line in lines if line[3].startswith('tsa-')) * cost / 100:.2f} us")
+    bench.keep(samples, f"perf.{contestant.name}.{case.name}")
 
 
 class Requests:
