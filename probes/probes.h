@@ -198,8 +198,8 @@ unsigned probe_marked_find(const char *mark, struct probe_stat *out, unsigned ma
 /* Who listens on this numeric loopback address.  0; -ENOENT nobody that we may see; -EINVAL not a loopback address. */
 int probe_listener_find(const char *address, pid_t *out);
 
-/* Events of the OOM killer that may concern `pid`: those of its cgroup, or of the whole machine.  0 when unknown. */
-uint64_t probe_oom_count(pid_t pid);
+/* What the OOM killer has ended on this machine since boot; 0 when unknown. */
+uint64_t probe_oom_count(void);
 
 /* --- the host ----------------------------------------------------------------------------------------------------------------------- */
 

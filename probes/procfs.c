@@ -353,18 +353,9 @@ static uint64_t counter_after(const char *text, const char *word)
 	return p && sscanf(p + strlen(word), "%llu", &v) == 1 ? v : 0;
 }
 
-uint64_t probe_oom_count(pid_t pid)
+uint64_t probe_oom_count(void)
 {
-	char group[512], path[640], text[8192];
-	char *p, *end;
+	char text[16384];
 
-	if (pid > 0 && pid_file_read(pid, "cgroup", group, sizeof(group)) > 0 && (p = strstr(group, "0::/"))) {
-		end = strchr(p, '\n');
-		if (end)
-			*end = 0;
-		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.events", p + 3);
-		if (probe_file_read(path, text, sizeof(text)) > 0)
-			return counter_after(text, "oom_kill ");
-	}
 	return probe_file_read("/proc/vmstat", text, sizeof(text)) > 0 ? counter_after(text, "oom_kill ") : 0;
 }

@@ -1,0 +1,47 @@
+#include "worker/judge.h"
+
+#include "base/clock.h"
+
+#define STREAK_WEDGED 3U   /* failures in a row that make a busy instance suspect */
+#define STREAK_BLIND  6U   /* likewise, when its runners cannot be watched */
+#define QUIET_PROBES  120U /* unused for so many probes: nobody's conversation is in its cache any more */
+#define PROOF_PROBES  30U  /* between two tests of a quiet instance */
+#define TEST_SHARE    20U  /* a test of t is not repeated within TEST_SHARE × t */
+#define STALLED_ABLES                                                                                                              \
+	3U /* no CPU time for so many times `able` while requests are in flight; longer than a router lets a reader stall */
+
+static bool past(uint64_t now_ns, uint64_t since_ns, uint64_t span_ns)
+{
+	return now_ns >= clock_after_ns(since_ns, span_ns);
+}
+
+static enum judge_verdict judge_busy(const struct judge_facts *f)
+{
+	bool idle = f->runners_known && past(f->now_ns, f->runners_idle_since_ns, f->able_ns / 3);
+
+	if (f->fail_streak >= STREAK_WEDGED && (f->runners_known ? idle : f->fail_streak >= STREAK_BLIND))
+		return JUDGE_WEDGED;
+	if (idle && past(f->now_ns, f->runners_idle_since_ns, STALLED_ABLES * f->able_ns) &&
+	    past(f->now_ns, f->moved_ns, STALLED_ABLES * f->able_ns))
+		return JUDGE_WEDGED;
+	return JUDGE_FINE;
+}
+
+enum judge_verdict judge_able(const struct judge_facts *f)
+{
+	uint64_t share = TEST_SHARE * f->took_ns;
+	uint64_t pause = PROOF_PROBES * f->probe_ns;
+
+	if (f->in_flight)
+		return judge_busy(f);
+	/* Requests failed since the last token was seen: that is reason enough to ask at once. */
+	if (f->fail_streak && f->failed_ns > f->proof_ns && f->failed_ns > f->tried_ns)
+		return JUDGE_TRY;
+	if (f->used_ns && !past(f->now_ns, f->used_ns, QUIET_PROBES * f->probe_ns))
+		return JUDGE_FINE;
+	if (pause < share)
+		pause = share;
+	if (pause > f->warm_ns && f->warm_ns > share)
+		pause = f->warm_ns;
+	return past(f->now_ns, f->proof_ns > f->tried_ns ? f->proof_ns : f->tried_ns, pause) ? JUDGE_TRY : JUDGE_FINE;
+}

@@ -1,0 +1,28 @@
+/* worker/judge.h - is an instance that answers its control routes able to produce a token?  Pure.
+ *
+ * A one-token test tells, but it costs: it takes a place for a moment and throws away the prefix a runner keeps of the user's
+ * conversation.  So a busy instance is judged by its traffic and by the CPU time of its runners, a used one is left alone until it has
+ * been quiet for a while, and a test costs at most a twentieth of the time. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct judge_facts {
+	uint64_t now_ns;
+	uint64_t in_flight;                  /* of all routers */
+	uint64_t fail_streak;                /* the longest of the routers: failures since the last success */
+	uint64_t failed_ns;                  /* when a failure count last moved; 0 never */
+	uint64_t used_ns;                    /* last request sent to it; 0 never */
+	uint64_t moved_ns;                   /* since then something is in flight and no answer ended */
+	uint64_t proof_ns;                   /* last token seen: a test, or an answer that ended well */
+	uint64_t tried_ns;                   /* last test begun */
+	uint64_t took_ns;                    /* last test */
+	bool runners_known;                  /* the next one is worth something */
+	uint64_t runners_idle_since_ns;      /* they used no CPU time since */
+	uint64_t probe_ns, able_ns, warm_ns; /* configuration */
+};
+
+enum judge_verdict { JUDGE_FINE = 0, JUDGE_TRY, JUDGE_WEDGED, JUDGE_COUNT };
+
+enum judge_verdict judge_able(const struct judge_facts *f);
