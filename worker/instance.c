@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "worker/worker.h"
@@ -61,23 +62,21 @@ static unsigned leftovers_kill(struct worker *w)
 
 /* --- death ------------------------------------------------------------------------------------------------------------------------ */
 
-static const char *death_text(const struct worker *w, char *buf, size_t size)
+static void death_text(const struct worker *w, enum shm_death kind, int code, char *buf, size_t size)
 {
-	unsigned long long code = w->vital.death_code;
 	char lived[32];
 
 	scan_duration_text(clock_now_ns() - w->ollama.started_ns, lived, sizeof(lived));
-	if (w->vital.death_kind == SHM_DEATH_EXIT)
-		snprintf(buf, size, "Ollama exited with status %llu after %s%s", code, lived,
+	if (kind == SHM_DEATH_EXIT)
+		snprintf(buf, size, "Ollama exited with status %d after %s%s", code, lived,
 			 code == 127 ? "; its command could not be run" : "");
-	else if (w->vital.death_kind == SHM_DEATH_OOM)
-		snprintf(buf, size, "Ollama was killed by signal %llu after %s: the kernel ran out of memory", code, lived);
-	else if (w->vital.death_kind == SHM_DEATH_SIGNAL)
-		snprintf(buf, size, "Ollama was killed by signal %llu (%s%s) after %s", code, strsignal((int)code),
+	else if (kind == SHM_DEATH_OOM)
+		snprintf(buf, size, "Ollama was killed by signal %d after %s: the kernel ran out of memory", code, lived);
+	else if (kind == SHM_DEATH_SIGNAL)
+		snprintf(buf, size, "Ollama was killed by signal %d (%s%s) after %s", code, strsignal(code),
 			 code == SIGKILL && !w->ollama.killed ? ", perhaps the OOM killer" : "", lived);
 	else
 		snprintf(buf, size, "Ollama ended after %s; nobody saw how", lived);
-	return buf;
 }
 
 /* Forget the process and everything that was known of it; end what it left behind. */
@@ -113,10 +112,12 @@ static void process_dead(struct worker *w, enum shm_death kind, int code)
 	bool asked = w->ollama.ending;
 	char text[SHM_TEXT];
 
-	w->vital.death_kind = kind;
-	w->vital.death_code = (uint64_t)code;
-	w->vital.death_wall_ns = clock_wall_ns();
-	death_text(w, text, sizeof(text));
+	death_text(w, kind, code, text, sizeof(text));
+	if (!asked) {
+		w->vital.death_kind = kind;
+		w->vital.death_code = (uint64_t)code;
+		w->vital.death_wall_ns = clock_wall_ns();
+	}
 	log_line(asked ? LOG_INFO_ : LOG_WARNING_, &about, "%s: %s", w->conf.name, text);
 	process_clear(w);
 	w->ollama.ending = w->ollama.killed = false;
@@ -169,6 +170,17 @@ void instance_reaped(struct worker *w, const struct proc_reaped *r)
 
 /* --- start ------------------------------------------------------------------------------------------------------------------------ */
 
+/* When a process began, by our clock. */
+static uint64_t began_ns(const struct proc_process *p)
+{
+	uint64_t now = clock_now_ns(), ticks = (uint64_t)sysconf(_SC_CLK_TCK), age;
+	struct timespec boot;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	age = (uint64_t)boot.tv_sec * NS_PER_S + (uint64_t)boot.tv_nsec - p->start * (NS_PER_S / ticks);
+	return age < now ? now - age : now;
+}
+
 static int process_watch(struct worker *w, const struct proc_process *p, int pidfd, bool child)
 {
 	struct instance *i = &w->ollama;
@@ -185,10 +197,10 @@ static int process_watch(struct worker *w, const struct proc_process *p, int pid
 	i->pidfd = pidfd;
 	i->child = child;
 	i->ending = i->killed = false;
-	i->started_ns = clock_now_ns();
-	i->late_ns = clock_after_ns(i->started_ns, w->conf.start_ns);
+	i->started_ns = began_ns(p);
+	i->late_ns = clock_after_ns(clock_now_ns(), w->conf.start_ns);
 	i->oom_before = probe_oom_count();
-	w->ladder.version_due_ns = 0;
+	w->ladder.version_due_ns = w->ladder.sample_due_ns = 0;
 	instance_say(w);
 	publish_vital(w);
 	return 0;
@@ -268,6 +280,9 @@ void instance_start(struct worker *w)
 	unsigned orphans;
 
 	w->ladder.version_due_ns = 0;
+	if (worker_state(w) == SHM_STATE_STARTING && w->vital.reason == PROBE_NONE)
+		publish_reason(w, w->conf.adopted ? PROBE_NONE : PROBE_STARTING,
+			       w->conf.adopted ? "it has not answered yet" : probe_outcome_info(PROBE_STARTING)->sentence);
 	if (w->conf.adopted || w->ollama.process.pid) /* one that is being killed: its death is an event of its own */
 		return;
 	memset(&w->conf.ollama, 0, sizeof(w->conf.ollama));

@@ -268,6 +268,14 @@ void ladder_able_now(struct worker *w)
 	w->ladder.able_fails = 0;
 }
 
+/* Somebody saw a token lately: the worker before us, of this very process; or a router, since we look. */
+static bool vouched(const struct worker *w)
+{
+	if (w->inherited && (w->ollama.process.pid || !traffic_idle(w)))
+		return true;
+	return !traffic_idle(w) && w->traffic.served_ns > w->state_since_ns;
+}
+
 /* WARMING and SICK: load what must be loaded, then ask for one token.  A busy instance shows by its traffic that it is able. */
 static void able_pursue(struct worker *w, uint64_t now_ns)
 {
@@ -278,12 +286,11 @@ static void able_pursue(struct worker *w, uint64_t now_ns)
 	if (!m->resident) {
 		if (now_ns >= m->retry_ns && !w->loads.call)
 			(void)loads_want(w, m->name, LOAD_WARM);
-	} else if (traffic_idle(w)) {
-		if (now_ns >= w->ladder.able_due_ns && !w->loads.call)
-			able_ask(w, m, now_ns);
-	} else if (w->inherited || w->traffic.served_ns > w->state_since_ns) {
+	} else if (vouched(w)) {
 		w->inherited = false;
 		worker_event(w, LIFE_EV_ABLE, PROBE_OK, "%s", "");
+	} else if (traffic_idle(w) && now_ns >= w->ladder.able_due_ns && !w->loads.call) {
+		able_ask(w, m, now_ns);
 	}
 }
 

@@ -61,8 +61,7 @@ static void load_good(struct worker *w, struct model *m, const struct probe_repl
 	}
 	if (strcmp(w->catalog.primary, m->name) == 0)
 		w->loads.touched_ns = now_ns;
-	w->ladder.ps_due_ns = 0;
-	w->ladder.able_due_ns = 0;
+	w->ladder.ps_due_ns = w->ladder.able_due_ns = w->ladder.sample_due_ns = 0;
 	publish_models(w);
 }
 

@@ -14,7 +14,7 @@ void publish_vital(struct worker *w)
 {
 	uint64_t now = clock_now_ns();
 
-	if (!w->page || !w->configured)
+	if (!w->page || !w->announced)
 		return;
 	w->vital.gen = w->conf.common.gen;
 	w->vital.beat_ns = now;
@@ -30,7 +30,7 @@ void publish_models(struct worker *w)
 {
 	struct shm_models next = {.gen = w->conf.common.gen};
 
-	if (!w->page || !w->configured)
+	if (!w->page || !w->announced)
 		return;
 	catalog_show(&w->catalog, clock_now_ns(), &next);
 	if (memcmp(&next, &w->shown, sizeof(next)) == 0)

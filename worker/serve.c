@@ -267,7 +267,7 @@ static void begin(struct worker *w)
 	w->announced = true;
 	inherit(w);
 	traffic_tick(w, clock_now_ns());
-	worker_event(w, LIFE_EV_BEGIN, PROBE_STARTING, "%s", probe_outcome_info(PROBE_STARTING)->sentence);
+	worker_event(w, LIFE_EV_BEGIN, PROBE_NONE, "%s", "");
 	orders_say(&w->orders, PROC_READY, 0, NULL, 0);
 }
 
