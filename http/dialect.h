@@ -77,13 +77,13 @@ size_t dialect_stream_error(enum stream_shape shape, const char *message, char *
 struct stream_watch {
 	uint64_t items; /* NDJSON: objects that are neither final nor an error; SSE: events that carry output */
 	uint32_t depth; /* of nested JSON, the line's own object being 1 */
+	uint16_t marks; /* what the line or event at hand has said so far */
 	uint8_t shape;
 	uint8_t state;
 	uint8_t flags; /* STREAM_SAW_* */
 	uint8_t key;   /* of the top-level member at hand */
-	uint8_t marks; /* what the line or event at hand has said so far */
 	uint8_t word_n;
-	char word[46]; /* a key, a value or an event name: long enough for every one that matters */
+	char word[45]; /* a key, a value or an event name: long enough for every one that matters */
 };
 
 #define STREAM_SAW_FINAL 1u

@@ -24,13 +24,14 @@ enum watch_key { KEY_NONE = 0, KEY_DONE, KEY_STATUS, KEY_ERROR, FIELD_EVENT, FIE
 
 enum {
 	MARK_KEY_NEXT = 1, /* the next string is a key */
-	MARK_DONE = 2,
+	MARK_DONE = 2,     /* of the object at hand, until it is closed */
 	MARK_SUCCESS = 4,
 	MARK_ERROR = 8,
-	MARK_FINAL = 16,  /* SSE: the event's name, or [DONE] */
-	MARK_OUTPUT = 32, /* SSE */
-	MARK_DATA = 64,   /* SSE: an event without data does not happen */
-	MARK_OPEN = 128,  /* SSE: a line of the event was seen */
+	MARK_OPEN = 16,    /* SSE: a line of the event was seen */
+	MARK_DATA = 32,    /* an event without data does not happen */
+	MARK_FINAL = 64,   /* its name, or [DONE] */
+	MARK_FAILED = 128, /* its name, or an error object */
+	MARK_OUTPUT = 256,
 };
 
 #define WORD_LOST 255 /* too long, or with an escape: equal to nothing */
@@ -42,23 +43,23 @@ static const struct {
 	struct span name;
 } EVENTS[] = {
 	{STREAM_SSE_ANTHROPIC, MARK_FINAL, {"message_stop", 12}},
-	{STREAM_SSE_ANTHROPIC, MARK_ERROR, {"error", 5}},
+	{STREAM_SSE_ANTHROPIC, MARK_FAILED, {"error", 5}},
 	{STREAM_SSE_ANTHROPIC, MARK_OUTPUT, {"content_block_delta", 19}},
 	{STREAM_SSE_RESPONSES, MARK_FINAL, {"response.completed", 18}},
 	{STREAM_SSE_RESPONSES, MARK_FINAL, {"response.incomplete", 19}},
 	{STREAM_SSE_RESPONSES, MARK_FINAL, {"response.failed", 15}},
-	{STREAM_SSE_RESPONSES, MARK_ERROR, {"error", 5}},
-	{STREAM_SSE_OPENAI, MARK_ERROR, {"error", 5}},
+	{STREAM_SSE_RESPONSES, MARK_FAILED, {"error", 5}},
+	{STREAM_SSE_OPENAI, MARK_FAILED, {"error", 5}},
 };
 
 static void mark(struct stream_watch *w, unsigned bits)
 {
-	w->marks = (uint8_t)(w->marks | bits);
+	w->marks = (uint16_t)(w->marks | bits);
 }
 
 static void unmark(struct stream_watch *w, unsigned bits)
 {
-	w->marks = (uint8_t)(w->marks & ~bits);
+	w->marks = (uint16_t)(w->marks & ~bits);
 }
 
 /* --- words ------------------------------------------------------------------------------------------------------------- */
@@ -113,21 +114,23 @@ static void object_begin(struct stream_watch *w)
 	w->state = W_BETWEEN;
 	w->depth = 1;
 	w->key = KEY_NONE;
+	unmark(w, MARK_DONE | MARK_SUCCESS | MARK_ERROR);
 	mark(w, MARK_KEY_NEXT);
 }
 
-/* The object of a line is closed.  In SSE its event is not over yet. */
+/* The object of a line is closed: only now does it count.  In SSE its event is not over yet. */
 static void object_end(struct stream_watch *w)
 {
+	bool final = w->marks & (MARK_DONE | MARK_SUCCESS), error = w->marks & MARK_ERROR;
+
 	w->state = W_JUNK;
-	if (w->shape != STREAM_NDJSON)
+	if (w->shape != STREAM_NDJSON) {
+		mark(w, error ? MARK_FAILED : 0);
 		return;
-	if (w->marks & MARK_ERROR)
-		w->flags |= STREAM_SAW_ERROR;
-	if (w->marks & (MARK_DONE | MARK_SUCCESS))
-		w->flags |= STREAM_SAW_FINAL;
-	if (!(w->marks & (MARK_ERROR | MARK_DONE | MARK_SUCCESS)))
-		w->items++;
+	}
+	w->flags |= error ? STREAM_SAW_ERROR : 0;
+	w->flags |= final ? STREAM_SAW_FINAL : 0;
+	w->items += !error && !final;
 }
 
 /* A byte of the line's own object, outside strings and nested values.  False when `c` begins a bare word, which takes it. */
@@ -226,10 +229,13 @@ static const char *between_feed(struct stream_watch *w, const char *p, const cha
 	return p;
 }
 
+/* In a bare word; stops after it, or at a newline, which leaves the object open. */
 static const char *bare_feed(struct stream_watch *w, const char *p, const char *end)
 {
 	for (; p < end; p++) {
-		if (*p == ',' || *p == '}' || *p == ']' || (unsigned char)*p <= ' ') {
+		if (*p == '\n')
+			return p;
+		if (*p == ',' || *p == '}' || *p == ']' || *p == ' ' || *p == '\t' || *p == '\r') {
 			word_take(w, word_text(w));
 			w->state = W_BETWEEN;
 			return p;
@@ -243,14 +249,11 @@ static const char *bare_feed(struct stream_watch *w, const char *p, const char *
 
 static void event_end(struct stream_watch *w)
 {
-	if (w->marks & MARK_DATA) {
-		if (w->marks & MARK_FINAL)
-			w->flags |= STREAM_SAW_FINAL;
-		if (w->marks & MARK_ERROR)
-			w->flags |= STREAM_SAW_ERROR;
-		if ((w->marks & (MARK_OUTPUT | MARK_FINAL | MARK_ERROR)) == MARK_OUTPUT)
-			w->items++;
-	}
+	unsigned said = w->marks & MARK_DATA ? w->marks & (MARK_FINAL | MARK_FAILED | MARK_OUTPUT) : 0;
+
+	w->flags |= said & MARK_FINAL ? STREAM_SAW_FINAL : 0;
+	w->flags |= said & MARK_FAILED ? STREAM_SAW_ERROR : 0;
+	w->items += said == MARK_OUTPUT;
 	w->marks = 0;
 }
 
@@ -275,13 +278,16 @@ static void sse_line_end(struct stream_watch *w)
 
 	if (w->word_n && w->word_n != WORD_LOST && w->word[w->word_n - 1] == '\r')
 		w->word_n--;
-	if (w->state == W_FIELD && w->word_n == 0)
+	if (w->state == W_FIELD && w->word_n == 0) {
 		event_end(w);
-	else if (text && w->key == FIELD_EVENT)
-		event_name_take(w);
-	else if (text && w->shape == STREAM_SSE_OPENAI && WORD_IS(word_text(w), "[DONE]"))
-		mark(w, MARK_FINAL);
-	unmark(w, MARK_KEY_NEXT);
+	} else {
+		if (text && w->key == FIELD_EVENT)
+			event_name_take(w);
+		else if (text && w->shape == STREAM_SSE_OPENAI && WORD_IS(word_text(w), "[DONE]"))
+			mark(w, MARK_FINAL);
+		unmark(w, MARK_KEY_NEXT);
+		mark(w, MARK_OPEN);
+	}
 	w->state = W_FIELD;
 	w->word_n = 0;
 }
@@ -320,7 +326,6 @@ static void sse_byte(struct stream_watch *w, char c)
 			field_take(w);
 		else
 			word_add(w, &c, 1);
-		mark(w, c == '\r' ? 0 : MARK_OPEN);
 		return;
 	case W_TEXT_GAP:
 		w->state = W_TEXT_START;
