@@ -51,3 +51,25 @@ enum conf_change conf_instance_change(const struct conf_instance *a, const struc
 		return CONF_RESTART;
 	return same_rest(a, b) ? CONF_SAME : CONF_LIVE;
 }
+
+/* FNV-1a, each member with its length, so that no two lists of members look alike. */
+static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+
+	hash = (hash ^ len) * 0x100000001b3ULL;
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ p[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+uint64_t conf_instance_identity(const struct conf_instance *inst)
+{
+	uint32_t places = inst->adopted ? 0 : inst->places;
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	hash = mix(hash, inst->addr.text, strlen(inst->addr.text));
+	hash = mix(hash, &places, sizeof(places));
+	hash = mix(hash, inst->argv, inst->argv_len);
+	return mix(hash, inst->env, inst->env_len);
+}

@@ -110,5 +110,8 @@ void conf_destroy(struct conf **c);
 enum conf_change { CONF_SAME = 0, CONF_LIVE, CONF_RESTART };
 enum conf_change conf_instance_change(const struct conf_instance *a, const struct conf_instance *b);
 
+/* A number for what would need a restart if it changed: it outlives a supervisor in its state file, the configuration does not. */
+uint64_t conf_instance_identity(const struct conf_instance *inst);
+
 /* The address in "host:port" (numeric, [v6], localhost; a leading http:// is taken off).  0 or -EINVAL with `why`. */
 int conf_addr_parse(const char *text, uint16_t default_port, struct conf_addr *out, struct why *why);

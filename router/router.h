@@ -35,7 +35,7 @@
 #define ROUTER_MODELS     512               /* distinct model names of the fleet */
 #define ROUTER_LISTENERS  8
 #define ROUTER_KEY        PROC_MODEL     /* normalised model name */
-#define ROUTER_IDLE_MAX   32             /* pooled connections per instance */
+#define ROUTER_IDLE_SPARE 4 /* pooled connections per instance beyond its places: control routes use them, too */
 #define ROUTER_BODIES 16 /* request bodies of the largest size that memory is given for */
 #define ROUTER_ATTEMPTS   3              /* instances tried for one request */
 #define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */

@@ -167,7 +167,7 @@ static void finish(struct upstream *up, bool junk)
 
 	up->owner = NULL;
 	up->served++;
-	if (!up->reuse || junk || up->c.out || s->n_idle >= ROUTER_IDLE_MAX || !s->used) {
+	if (!up->reuse || junk || up->c.out || s->n_idle >= up->r->conf.slots[up->slot].places + ROUTER_IDLE_SPARE || !s->used) {
 		close_and_bury(up);
 		return;
 	}

@@ -43,8 +43,8 @@ static void print_children(struct out *o, const struct state *s)
 	for (unsigned i = 0; i < s->n_children; i++) {
 		const struct state_child *c = &s->children[i];
 
-		print(o, "child %s %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %s\n", ROLES[c->role], c->index, c->gen,
-		      c->process.pid, c->process.start, c->name);
+		print(o, "child %s %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", ROLES[c->role], c->index, c->gen,
+		      c->process.pid, c->process.start, c->identity, c->name);
 	}
 }
 
@@ -145,7 +145,7 @@ static bool take_child(const char *const *w, struct state *s)
 		if (strcmp(w[0], ROLES[role]) == 0)
 			c.role = (enum proc_role)role;
 	if (c.role == PROC_ROLE_NONE || s->n_children == STATE_CHILDREN || !number32(w[1], PLACES[c.role] - 1, &c.index) ||
-	    !number32(w[2], UINT32_MAX, &c.gen) || !process(w + 3, &c.process) || !name(w[5], c.name))
+	    !number32(w[2], UINT32_MAX, &c.gen) || !process(w + 3, &c.process) || !hex(w[5], &c.identity) || !name(w[6], c.name))
 		return false;
 	for (unsigned i = 0; i < s->n_children; i++)
 		if (s->children[i].role == c.role && s->children[i].index == c.index)
@@ -182,7 +182,7 @@ static const struct fact {
 	bool (*take)(const char *const *words, struct state *s);
 } FACTS[] = {
 	{"boot", 2, take_boot},   {"board", 2, take_board},   {"supervisor", 3, take_supervisor},
-	{"child", 6, take_child}, {"ollama", 4, take_ollama}, {"drained", 1, take_drained},
+	{"child", 7, take_child}, {"ollama", 4, take_ollama}, {"drained", 1, take_drained},
 };
 
 /* Cut a line at its spaces, in place.  False: too many words. */

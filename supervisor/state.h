@@ -18,7 +18,8 @@ struct state_child {
 	enum proc_role role;
 	uint32_t index;
 	uint32_t gen;
-	struct proc_process process; /* pid 0: none now; the line keeps the generation and the place of the name */
+	struct proc_process process; /* pid 0: none now; the line keeps generation and place */
+	uint64_t identity;           /* of a worker: what its Ollama was started with; another one means to start it again */
 	char name[PROC_NAME];        /* instance of a worker; "-" for the others */
 };
 

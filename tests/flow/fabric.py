@@ -128,7 +128,7 @@ def get(port, path, **kw):
     return call(port, 'GET', path, **kw)
 
 
-def chat(port, text='hello', model='sim-chat:1b', stream=False, timeout=30, **kw):
+def chat(port, text='hello', model='sim-chat:latest', stream=False, timeout=30, **kw):
     return call(port, 'POST', '/api/chat', {'model': model, 'messages': [{'role': 'user', 'content': text}], 'stream': stream, **kw},
                 timeout=timeout)
 

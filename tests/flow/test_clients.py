@@ -4,7 +4,7 @@ import ollama
 import openai
 import pytest
 
-MODEL, EMBED = 'sim-chat:1b', 'sim-embed:latest'
+MODEL, EMBED = 'sim-chat:latest', 'sim-embed:latest'
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_headers_tell_the_decision(pair):
     _, f = pair
     _, _, h = chat(f.port)
     assert len(h['x-tsa-request-id']) == 16 and h['x-tsa-instance'] in ('i0', 'i1')
-    assert h['x-tsa-model'] == 'sim-chat:1b' and h['x-tsa-route-reason'] and int(h['x-tsa-queue-ms']) >= 0
+    assert h['x-tsa-model'] == 'sim-chat:latest' and h['x-tsa-route-reason'] and int(h['x-tsa-queue-ms']) >= 0
 
 
 def test_ties_rotate(pair):

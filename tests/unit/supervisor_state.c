@@ -24,7 +24,7 @@ static void sample_make(unsigned children)
 	sample.sup = (struct proc_process){4711, 123456};
 	for (unsigned i = 0; i < children; i++) {
 		sample.children[i] =
-			(struct state_child){.role = PROC_WORKER, .index = i, .gen = UINT32_MAX, .process = {INT32_MAX, INT64_MAX}};
+			(struct state_child){.role = PROC_WORKER, .index = i, .gen = UINT32_MAX, .process = {INT32_MAX, INT64_MAX}, .identity = UINT64_MAX};
 		snprintf(sample.children[i].name, PROC_NAME, "%063u", i);
 		sample.ollamas[i] = (struct state_ollama){.slot = i, .process = {INT32_MAX, INT64_MAX}};
 		snprintf(sample.ollamas[i].name, PROC_NAME, "%063u", i);
@@ -110,17 +110,17 @@ static void every_flipped_byte_is_survived(void **state)
 static void foreign_lines_are_refused(void **state)
 {
 	static const char *const BAD[] = {
-		"child worker 64 1 1 1 a\n",
-		"child router 8 1 1 1 -\n",
-		"child host 1 1 1 1 -\n",
-		"child cook 0 1 1 1 -\n",
+		"child worker 64 1 1 1 0000000000000000 a\n",
+		"child router 8 1 1 1 0000000000000000 -\n",
+		"child host 1 1 1 1 0000000000000000 -\n",
+		"child cook 0 1 1 1 0000000000000000 -\n",
 		"child worker 0 1 1 a\n",
-		"child worker 0 1 1 1 a b\n",
-		"child worker 0 4294967296 1 1 a\n",
-		"child worker 0 1 2147483648 1 a\n",
-		"child worker 0 1 -1 1 a\n",
-		"child worker 0 1 1 1 ../a\n",
-		"child worker 0 1 1 1 a\nchild worker 0 1 1 1 b\n",
+		"child worker 0 1 1 1 0000000000000000 a b\n",
+		"child worker 0 4294967296 1 1 0000000000000000 a\n",
+		"child worker 0 1 2147483648 1 0000000000000000 a\n",
+		"child worker 0 1 -1 1 0000000000000000 a\n",
+		"child worker 0 1 1 1 0000000000000000 ../a\n",
+		"child worker 0 1 1 1 0000000000000000 a\nchild worker 0 1 1 1 0000000000000000 b\n",
 		"ollama 64 1 1 a\n",
 		"ollama 0 1 1 a\nollama 0 1 1 a\n",
 		"drained /etc/passwd\n",

@@ -69,6 +69,7 @@ static void conn_free(struct sim_conn *c)
 	buf_fini(&c->ex.fields);
 	buf_fini(&c->ex.pending);
 	buf_fini(&c->ex.scratch);
+	buf_fini(&c->ex.outputs);
 	buf_fini(&c->ex.gen.text);
 	buf_fini(&c->ex.gen.thinking);
 	arena_fini(&c->ex.arena);
@@ -316,15 +317,16 @@ static void ex_begin(struct sim_conn *c)
 	struct sim_ex *ex = &c->ex;
 	struct event *timer = ex->timer;
 	struct arena arena = ex->arena;
-	struct buf fields = ex->fields, pending = ex->pending, scratch = ex->scratch;
+	struct buf fields = ex->fields, pending = ex->pending, scratch = ex->scratch, outputs = ex->outputs;
 	struct buf text = ex->gen.text, thinking = ex->gen.thinking;
 	struct sim_head head = ex->head;
 
 	*ex = (struct sim_ex){.conn = c, .in = c->in, .timer = timer, .arena = arena, .head = head};
-	fields.n = pending.n = scratch.n = text.n = thinking.n = 0;
+	fields.n = pending.n = scratch.n = outputs.n = text.n = thinking.n = 0;
 	ex->fields = fields;
 	ex->pending = pending;
 	ex->scratch = scratch;
+	ex->outputs = outputs;
 	ex->gen.text = text;
 	ex->gen.thinking = thinking;
 	ex->keep_alive_ns = -1;

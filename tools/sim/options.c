@@ -23,7 +23,7 @@ static const char usage[] =
 	"                           family=llama  params=1B  quant=Q4_K_M  answers=words|script|think|tool\n"
 	"                         flags: tools thinking vision insert overlap broken\n"
 	"                         prefill and decode are tokens per second; 0 = no delay\n"
-	"  --profile NAME         a set of models: wire (those of recorded exchanges), default\n"
+	"  --profile NAME         a set of models: default, empty, wire (those of recorded exchanges)\n"
 	"  --fast                 no delays at all: load, prompt, tokens, ping\n"
 	"  --tokens N             length of an answer (16)\n"
 	"  --parallel N           slots per model (1, or OLLAMA_NUM_PARALLEL)\n"
@@ -455,7 +455,7 @@ static int finish(struct parse *p, struct why *why)
 	struct sim_conf *c = p->conf;
 	int              err = 0;
 
-	if (!c->models_n)
+	if (!c->models_n && !c->profiled)
 		err = sim_profile_add(c, "default", why);
 	if (p->fast) {
 		c->ping_ns = 0;

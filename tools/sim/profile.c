@@ -11,6 +11,8 @@ static const char *const profile_default[] = {
 	NULL,
 };
 
+static const char *const profile_empty[] = {NULL};
+
 /* The models of a set of recorded exchanges with a real server: sizes and weights are facts about those files. */
 #define WIRE_TINY   "weights=bbe944dfa7f171c3ab47879bfe2dc3c4dda7a05ec1df24f8ffa61ccd2a8a8d1f,size=718314B,ram=2612224B,params=175K"
 #define WIRE_SCRIPT "weights=7ccdfd4b2057eb80dec434de18fd8fe5749d7b6676cedaa3b1951a610b419fc7,size=506049B,ram=1338112B,params=122K"
@@ -36,7 +38,7 @@ static const char *const profile_wire[] = {
 static const struct {
 	const char        *name;
 	const char *const *models;
-} profiles[] = {{"default", profile_default}, {"wire", profile_wire}};
+} profiles[] = {{"default", profile_default}, {"wire", profile_wire}, {"empty", profile_empty}};
 
 int sim_profile_add(struct sim_conf *conf, const char *name, struct why *why)
 {
@@ -47,9 +49,10 @@ int sim_profile_add(struct sim_conf *conf, const char *name, struct why *why)
 			continue;
 		for (const char *const *m = profiles[i].models; *m && !err; m++)
 			err = sim_options_model_add(conf, *m, why);
+		conf->profiled = true;
 		if (!strcmp(name, "wire") && !conf->version[0])
 			memcpy(conf->version, "0.0.0", 6);
 		return err;
 	}
-	return why_set(why, -EINVAL, "there is no profile \"%s\"; there are: default, wire", name);
+	return why_set(why, -EINVAL, "there is no profile \"%s\"; there are: default, wire, empty", name);
 }

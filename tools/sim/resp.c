@@ -181,13 +181,7 @@ void resp_flush(struct sim_ex *ex)
 
 void resp_write(struct sim_ex *ex, struct span s)
 {
-	if (ex->head_sent && !ex->pending.n && s.n > RESP_BUFFERED) {
-		body_write(ex, s);
-		return;
-	}
 	buf_span(&ex->pending, s);
-	if (ex->pending.n > RESP_BUFFERED)
-		resp_flush(ex);
 }
 
 void resp_end(struct sim_ex *ex)
@@ -198,7 +192,7 @@ void resp_end(struct sim_ex *ex)
 	if (!ex->head_sent) {
 		bool empty_head = span_eq(ex->head.method, SPAN_LIT("HEAD")) && !ex->pending.n;
 
-		head_write(ex, empty_head ? -1 : (int64_t)ex->pending.n);
+		head_write(ex, empty_head || ex->pending.n > RESP_BUFFERED ? -1 : (int64_t)ex->pending.n);
 	}
 	body_write(ex, buf_view(&ex->pending));
 	ex->pending.n = 0;

@@ -78,6 +78,7 @@ struct sim_conf {
 	bool cloud_disabled;
 	bool pull_fails;
 	bool runners; /* fork a real child per loaded model */
+	bool profiled; /* a profile was named: no default models */
 	bool quiet;
 	unsigned parallel;
 	unsigned max_queue;
@@ -449,7 +450,8 @@ struct sim_ex {
 	int block;
 	int phase;
 	struct buf scratch;
-	const struct json *reply_format; /* response_format=text of a transcription and the like */
+	bool plain_text;     /* a transcription without JSON around it */
+	struct buf outputs;  /* of a response, finished so far */
 };
 
 struct sim_conn {
