@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A leading \1 marks thinking, \2 a token that nobody sees. */
+/* A leading \1 marks thinking, \2 a part of a character that is not whole yet, \3 a tag around the thinking. */
 static const char *const say_short[] = {"Hello", " world", NULL};
 static const char *const say_none[] = {NULL};
 static const char *const say_again[] = {"again ", NULL};
@@ -13,7 +13,7 @@ static const char *const say_html[] = {"a<b>", " &amp;", " \"q\"",           " \
 				       "\2",   "\2",     "\xf0\x9f\x98\x80", " done",         NULL};
 static const char *const say_json[] = {
 	"{\"k\":", "\n", "{\"name\":", " \"get_weather\",", " \"arguments\":", " {\"city\":", " \"Paris\"", "}}", "\n", "}", NULL};
-static const char *const say_think[] = {"\2",      "\1Let", "\1 me",  "\1 think.\n", "\2", "The",
+static const char *const say_think[] = {"\3",      "\1Let", "\1 me",  "\1 think.\n", "\3", "The",
 					" answer", " is",   " forty", "-two",        ".",  NULL};
 static const char *const say_long[] = {" aa", " et", "ht",  " gr", "bu",  " us", " hi", " ur", "ze",  " ia", " xn",
 				       "fe",  " mr", "qe",  " wn", " no", "qa",  "ua",  "zu",  " rn", "sr",  " vt",
@@ -167,8 +167,8 @@ enum sim_piece sim_answer_piece(const struct sim_answer *a, uint32_t i, struct s
 		if (i >= n)
 			return PIECE_END;
 		s = a->script[i];
-		*text = span_of(*s == '\1' || *s == '\2' ? s + 1 : s);
-		return *s == '\1' ? PIECE_THINKING : *s == '\2' ? PIECE_HIDDEN : PIECE_TEXT;
+		*text = span_of(*s >= '\1' && *s <= '\3' ? s + 1 : s);
+		return *s == '\1' ? PIECE_THINKING : *s == '\2' ? PIECE_HIDDEN : *s == '\3' ? PIECE_TAG : PIECE_TEXT;
 	}
 	if (i < a->thinking) {
 		*text = (struct span){scratch, (size_t)snprintf(scratch, 32, i ? " think%u" : "think%u", i)};

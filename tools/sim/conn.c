@@ -426,6 +426,7 @@ static bool step_head(struct sim_conn *c)
 	if (head.h2_preface || head.expect_other) {
 		c->close_after = true;
 		c->state = CONN_BUSY;
+		resp_field(&c->ex, "Connection", "close");
 		resp_full(&c->ex, head.h2_preface ? 400 : 417, NULL, (struct span){"", 0});
 		return true;
 	}

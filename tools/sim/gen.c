@@ -15,7 +15,8 @@ static void gen_pump(struct sim_ex *ex);
 /* Tokenizers of real models differ; one token per four bytes and one for the beginning is as good as any. */
 uint32_t sim_tokens_count(const struct sim_ex *ex, struct span text)
 {
-	uint64_t n = 1 + (text.n + 3) / 4;
+	uint32_t per = ex->conf.token_bytes ? ex->conf.token_bytes : 4;
+	uint64_t n = 1 + (text.n + per - 1) / per;
 	uint32_t ctx = ex->runner ? ex->runner->ctx : 4096;
 
 	return n > ctx && !ex->no_truncate ? ctx : (uint32_t)n;
@@ -185,7 +186,9 @@ static bool gen_token(struct sim_ex *ex)
 		item_emit(ex, &(struct sim_item){.kind = kind, .call_id = g->call_id});
 		return false;
 	case PIECE_HIDDEN:
-		if (!g->answer.tool && ex->dialect->shows_hidden)
+		return false;
+	case PIECE_TAG:
+		if (ex->dialect->shows_tags)
 			item_emit(ex, &(struct sim_item){.kind = kind});
 		return false;
 	default:

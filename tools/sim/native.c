@@ -179,7 +179,7 @@ const struct sim_dialect dialect_generate = {
 	.broken = broken_native,
 	.loaded = loaded_native,
 	.error = error_native,
-	.shows_hidden = true,
+	.shows_tags = true,
 };
 const struct sim_dialect dialect_chat = {
 	.item = item_native,

@@ -19,7 +19,8 @@ static const char usage[] =
 	"  --model SPEC           a model; repeatable; without any: sim-chat and sim-embed\n"
 	"                         SPEC is NAME[,key=value|,flag]...; keys and their defaults:\n"
 	"                           kind=chat|embed  size=2GB  ram=SIZE  vram=0B  load=300ms  prefill=2000  decode=50\n"
-	"                           ctx=4096 (trained)  num_ctx=N  dim=64  tokens=N  parallel=N  weights=TEXT (equal = shared)\n"
+	"                           ctx=4096 (trained)  num_ctx=N  dim=64  tokens=N  parallel=N  token_bytes=4\n"
+	"                           weights=TEXT (equal = shared)\n"
 	"                           family=llama  params=1B  quant=Q4_K_M  answers=words|script|think|tool\n"
 	"                         flags: tools thinking vision insert overlap broken\n"
 	"                         prefill and decode are tokens per second; 0 = no delay\n"
@@ -116,7 +117,7 @@ static const struct model_key model_keys[] = {
 	KEY("size", KEY_SIZE, size_bytes),       KEY("ram", KEY_SIZE, ram_bytes),         KEY("vram", KEY_SIZE, vram_bytes),
 	KEY("load", KEY_TIME, load_ns),          KEY("prefill", KEY_U64, prefill_per_s),  KEY("decode", KEY_U64, decode_per_s),
 	KEY("ctx", KEY_U32, ctx_trained),        KEY("num_ctx", KEY_U32, num_ctx),        KEY("dim", KEY_U32, dim),
-	KEY("tokens", KEY_U32, tokens),          KEY("parallel", KEY_U32, parallel),      KEY("family", KEY_TEXT, family),
+	KEY("tokens", KEY_U32, tokens),          KEY("parallel", KEY_U32, parallel),      KEY("token_bytes", KEY_U32, token_bytes),      KEY("family", KEY_TEXT, family),
 	KEY("params", KEY_TEXT, parameter_size), KEY("quant", KEY_TEXT, quantization),    KEY("tools", KEY_FLAG, tools),
 	KEY("thinking", KEY_FLAG, thinking),     KEY("vision", KEY_FLAG, vision),         KEY("insert", KEY_FLAG, insert),
 	KEY("overlap", KEY_FLAG, overlap),       KEY("broken", KEY_FLAG, broken),

@@ -16,7 +16,7 @@ static const char *const profile_empty[] = {NULL};
 /* The models of a set of recorded exchanges with a real server: sizes and weights are facts about those files. */
 #define WIRE_TINY   "weights=bbe944dfa7f171c3ab47879bfe2dc3c4dda7a05ec1df24f8ffa61ccd2a8a8d1f,size=718314B,ram=2612224B,params=175K"
 #define WIRE_SCRIPT "weights=7ccdfd4b2057eb80dec434de18fd8fe5749d7b6676cedaa3b1951a610b419fc7,size=506049B,ram=1338112B,params=122K"
-#define WIRE_RATES  "load=280ms,quant=unknown,prefill=20000,decode=400"
+#define WIRE_RATES  "token_bytes=2,load=280ms,quant=unknown,prefill=20000,decode=400"
 
 static const char *const profile_wire[] = {
 	"tiny," WIRE_TINY "," WIRE_RATES,
@@ -24,7 +24,7 @@ static const char *const profile_wire[] = {
 	"insert,insert," WIRE_TINY "," WIRE_RATES,
 	"tiny-ctx,num_ctx=1024," WIRE_TINY "," WIRE_RATES,
 	"embed,kind=embed,weights=a97808589b5db70efb15f6d582758acdfc94df16d424bdd4c02d0ba0c2a794c5,size=568168B,ram=5556224B,params=138K,"
-	"ctx=512,load=280ms,quant=unknown,prefill=40000",
+	"ctx=512,token_bytes=2,load=280ms,quant=unknown,prefill=40000",
 	"script,answers=script," WIRE_SCRIPT "," WIRE_RATES,
 	"think,answers=think,thinking," WIRE_SCRIPT "," WIRE_RATES,
 	"tool,answers=tool,tools," WIRE_SCRIPT "," WIRE_RATES,
@@ -34,6 +34,49 @@ static const char *const profile_wire[] = {
 	"ctx=8192,dim=1024,load=2s,quant=unknown,prefill=100,decode=5",
 	NULL,
 };
+
+/* What an option cannot say. */
+static const struct {
+	const char *name;
+	const char *template;
+	const char *system;
+	const char *parameters;
+	const char *parent;
+} wire_texts[] = {
+	{"tiny-ctx", NULL, "You are tiny.", "num_ctx 1024\nstop zz\nstop yy\n", "tiny:latest"},
+	{"insert", "{{ if .Suffix }}<pre>{{ .Prompt }}<suf>{{ .Suffix }}<mid>{{ else }}{{ .Prompt }}{{ end }}", NULL, NULL, NULL},
+	{"think",
+	 "{{- if .System }}{{ .System }}\n{{ end }}{{- range .Messages }}{{ if eq .Role \"assistant\" }}{{ if .Thinking }}<think>{{ .Thinking "
+	 "}}</think>{{ end }}{{ end }}{{ .Role }}: {{ .Content }}\n{{ end }}{{ if $.Think }}<|go-think|>{{ else }}<|go-short|>{{ end }}",
+	 NULL, NULL, NULL},
+	{"tool",
+	 "{{- if .Tools }}tools: {{ .Tools }}\n{{ end }}{{- range .Messages }}{{ if .ToolCalls }}{{ range .ToolCalls }}<tool_call>\n{\"name\": "
+	 "\"{{ .Function.Name }}\", \"arguments\": {{ .Function.Arguments }}}\n</tool_call>{{ end }}{{ end }}{{ .Role }}: {{ .Content }}\n{{ end "
+	 "}}{{ if .Tools }}<|go-tool|>{{ else }}<|go-short|>{{ end }}",
+	 NULL, NULL, NULL},
+};
+
+static void text_set(char *to, size_t size, const char *text)
+{
+	if (text)
+		span_copy(to, size, span_of(text));
+}
+
+static void wire_texts_add(struct sim_conf *conf)
+{
+	for (size_t i = 0; i < conf->models_n; i++) {
+		struct sim_model_conf *m = &conf->models[i];
+
+		for (size_t k = 0; k < sizeof(wire_texts) / sizeof(wire_texts[0]); k++) {
+			if (strcmp(wire_texts[k].name, m->name) != 0)
+				continue;
+			text_set(m->template, sizeof(m->template), wire_texts[k].template);
+			text_set(m->system, sizeof(m->system), wire_texts[k].system);
+			text_set(m->parameters, sizeof(m->parameters), wire_texts[k].parameters);
+			text_set(m->parent, sizeof(m->parent), wire_texts[k].parent);
+		}
+	}
+}
 
 static const struct {
 	const char        *name;
@@ -50,8 +93,11 @@ int sim_profile_add(struct sim_conf *conf, const char *name, struct why *why)
 		for (const char *const *m = profiles[i].models; *m && !err; m++)
 			err = sim_options_model_add(conf, *m, why);
 		conf->profiled = true;
-		if (!strcmp(name, "wire") && !conf->version[0])
-			memcpy(conf->version, "0.0.0", 6);
+		if (profiles[i].models == profile_wire) {
+			wire_texts_add(conf);
+			if (!conf->version[0])
+				memcpy(conf->version, "0.0.0", 6);
+		}
 		return err;
 	}
 	return why_set(why, -EINVAL, "there is no profile \"%s\"; there are: default, wire, empty", name);

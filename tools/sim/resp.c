@@ -114,7 +114,8 @@ static void connection_line(struct sim_ex *ex, struct buf *out, bool has_length)
 	}
 	if (asked_close || c->close_after || body_spoils(c)) {
 		c->close_after = true;
-		buf_lit(out, "Connection: close\r\n");
+		if (!ex->fields.n || !memmem(ex->fields.p, ex->fields.n, "Connection: close", 17))
+			buf_lit(out, "Connection: close\r\n");
 	}
 }
 

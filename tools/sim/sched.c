@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define UNLOAD_NS (5 * NS_PER_MS) /* an unload request is answered before the model is gone */
+
 static const char text_busy[] = "server busy, please try again.  maximum pending requests exceeded";
 
 static void loop_run(struct sim_inst *in);
@@ -73,22 +75,26 @@ static struct timeval tv_of(uint64_t ns)
 	return (struct timeval){.tv_sec = (time_t)(ns / NS_PER_S), .tv_usec = (suseconds_t)(ns % NS_PER_S / NS_PER_US)};
 }
 
+static void expire_later(struct sim_runner *r, uint64_t ns)
+{
+	struct timeval tv = tv_of(ns);
+
+	if (!r->expire)
+		r->expire = event_new(sim_base, -1, 0, expire_fire, r);
+	event_add(r->expire, &tv);
+}
+
 /* The last admitted request has ended: start the clock, or go at once. */
 static void runner_idle(struct sim_runner *r)
 {
-	struct timeval tv;
 
 	if (r->session_ns <= 0 || r->closing) {
 		runner_unload(r);
 		return;
 	}
-	if (!r->expire)
-		r->expire = event_new(sim_base, -1, 0, expire_fire, r);
 	r->expires_wall_ns = clock_after_ns(clock_wall_ns(), (uint64_t)r->session_ns);
-	if (r->session_ns == SIM_FOREVER)
-		return;
-	tv = tv_of((uint64_t)r->session_ns);
-	event_add(r->expire, &tv);
+	if (r->session_ns != SIM_FOREVER)
+		expire_later(r, (uint64_t)r->session_ns);
 }
 
 /* --- admission -------------------------------------------------------------------------------------------------------- */
@@ -550,7 +556,7 @@ void sim_sched_unload_request(struct sim_inst *in, const struct sim_model *m, st
 		r->session_ns = 0;
 		r->expires_wall_ns = clock_wall_ns();
 		if (!r->refs)
-			runner_unload(r);
+			expire_later(r, UNLOAD_NS);
 	}
 	ex->dialect->loaded(ex, "unload");
 }

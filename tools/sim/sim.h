@@ -57,6 +57,7 @@ struct sim_model_conf {
 	uint32_t ctx_trained;
 	uint32_t num_ctx; /* PARAMETER num_ctx; 0 = none */
 	uint32_t dim;     /* of embeddings */
+	uint32_t token_bytes;    /* of a prompt, per token; 0 = 4 */
 	uint32_t tokens;  /* length of an answer; 0 = the server's default */
 	unsigned parallel;       /* slots; 0 = the server's number */
 	enum sim_answers answers;
@@ -236,11 +237,11 @@ int sim_runner_main(int argc, char **argv);
 
 /* --- generation (gen.c, answer.c) ------------------------------------------------------------------------------------- */
 
-enum sim_piece { PIECE_TEXT = 0, PIECE_THINKING, PIECE_HIDDEN, PIECE_TOOL, PIECE_END };
+enum sim_piece { PIECE_TEXT = 0, PIECE_THINKING, PIECE_HIDDEN, PIECE_TAG, PIECE_TOOL, PIECE_END };
 
 /* What a model is going to say. */
 struct sim_answer {
-	const char *const *script; /* PIECE per string; a leading \1 marks thinking, \2 a hidden token; NULL ends */
+	const char *const *script; /* PIECE per string; a see answer.c for the marks; NULL ends */
 	bool endless;              /* the script repeats */
 	bool repeats;              /* ... until the token-repeat guard ends it */
 	bool hidden_end;           /* an end-of-sequence token is counted */
@@ -281,7 +282,7 @@ struct sim_dialect {
 	void (*broken)(struct sim_ex *ex, const char *message);           /* the runner failed after the first item */
 	void (*loaded)(struct sim_ex *ex, const char *reason);            /* the answer of an empty request */
 	void (*error)(struct sim_ex *ex, int status, const char *message, struct buf *out, bool translation);
-	bool shows_hidden;  /* streams an empty item for a token that nobody is to see */
+	bool shows_tags;     /* streams an empty item for a tag that the parser took away */
 	bool error_newline; /* errors of the handlers end with a newline */
 	bool sse_headers;   /* Cache-Control and Connection on streamed answers, errors included */
 };
