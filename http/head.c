@@ -227,6 +227,9 @@ static enum http_result header_note(const struct http_header *h, struct http_hea
 		facts->n_expect++;
 		facts->expect = h->value;
 		break;
+	case HTTP_H_CONTENT_TYPE:
+		facts->n_type++;
+		break;
 	case HTTP_H_UPGRADE:
 		facts->upgrade = h->value;
 		break;

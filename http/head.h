@@ -9,6 +9,7 @@ struct head_facts {
 	unsigned n_length;
 	unsigned n_coding;
 	unsigned n_expect;
+	unsigned n_type; /* Content-Type */
 	struct span length;
 	struct span coding;
 	struct span expect;

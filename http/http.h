@@ -13,7 +13,6 @@
 
 #define HTTP_HEADERS_MAX    64 /* header lines in one head; promises.md's control list, nginx and HAProxy use about 100 */
 #define HTTP_HEAD_BYTES     (16 * 1024)
-#define HTTP_CHUNK_LINE_MAX 32 /* bytes of one chunk-size line; extensions are refused, so 16 hex digits and CRLF are plenty */
 
 enum http_method {
 	HTTP_NONE = 0,
@@ -95,11 +94,14 @@ enum http_result {
  * Rules (one test each): CRLF line ends only; no empty line before the request line but one CRLF is skipped; no obs-fold; token
  * names; no blank before ':'; no control byte but HTAB in values; exactly one Host on 1.1, a valid one; Content-Length digits
  * only, no list, no duplicate; Transfer-Encoding exactly "chunked", once, 1.1 only, never beside Content-Length; HTTP/1.0 or 1.1;
- * target visible ASCII, origin-form, "*" for OPTIONS, or absolute-form http://; no '#'; Expect only 100-continue; no Upgrade or CONNECT. */
+ * target visible ASCII, origin-form, "*" for OPTIONS, or absolute-form http://; no '#'; Expect only 100-continue; one
+ * Content-Type; Connection names no framing header; no CONNECT; no Upgrade but h2c, which is passed over (the JDK's client offers it
+ * with every first request). */
 enum http_result http_request_parse(const char *buf, size_t n, size_t seen, const struct http_limits *limits, struct http_head *out,
 				    struct http_fault *fault);
 
-/* Parse a response head.  `request` tells how the answer is framed (HEAD, ...).  1xx heads parse as any other (framing NONE). */
+/* Parse a response head.  `request` tells how the answer is framed (HEAD, ...).  1xx heads parse as any other (framing NONE); 101 is
+ * refused.  content_length is also set where an answer to HEAD, or a 304, announces one. */
 enum http_result http_response_parse(const char *buf, size_t n, size_t seen, const struct http_limits *limits,
 				     enum http_method request, struct http_head *out, struct http_fault *fault);
 
@@ -114,14 +116,12 @@ bool http_header_has_token(const struct http_head *head, enum http_header_id id,
 
 /* --- bodies ------------------------------------------------------------------------------------------------------------ */
 
-/* Decoder of one body: 24 bytes, no buffer.  Initialise with http_body_init. */
+/* Decoder of one body: 16 bytes, no buffer.  Initialise with http_body_init. */
 struct http_body {
 	uint64_t left;   /* of the body (LENGTH) or of the current chunk */
 	uint8_t framing; /* enum http_framing */
 	uint8_t state;
 	uint8_t digits; /* of the current chunk-size line */
-	uint8_t pad;
-	uint32_t line; /* bytes of the current line */
 };
 
 void http_body_init(struct http_body *body, enum http_framing framing, uint64_t content_length);
@@ -130,8 +130,9 @@ void http_body_init(struct http_body *body, enum http_framing framing, uint64_t 
 bool http_body_done(const struct http_body *body);
 
 /* Take bytes.  Up to *n_out slices of payload (within `in`) are stored to `out`; *used says how many input bytes they account
- * for, framing included.  Call again with the rest while HTTP_MORE, *used > 0 and input is left.  Chunk extensions, trailers other
- * than none, bare LF and sizes above 2^62 are refused.  HTTP_DONE: complete; what follows *used is the next message. */
+ * for, framing included.  Call again with the rest while HTTP_MORE, *used > 0 and input is left.  Chunk extensions, trailers,
+ * bare LF and sizes of 2^62 and more are refused, with status 400: for an answer of a model server read 502.  HTTP_DONE: complete;
+ * what follows *used is the next message. */
 enum http_result http_body_feed(struct http_body *body, const char *in, size_t n, size_t *used, struct span *out, unsigned *n_out,
 				struct http_fault *fault);
 

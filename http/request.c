@@ -183,6 +183,14 @@ static enum http_result expect_judge(const struct head_facts *facts, struct http
 	return HTTP_DONE;
 }
 
+/* Of two types the router would go by one and the model server by the other. */
+static enum http_result type_judge(const struct head_facts *facts, struct http_fault *fault)
+{
+	if (facts->n_type > 1)
+		return head_bad(fault, 400, "two Content-Type lines; send one");
+	return HTTP_DONE;
+}
+
 /* The JDK's HTTP client and curl --http2 offer h2c with the first request on a plain port and go on with HTTP/1.1 when the
  * offer is passed over, so passing over it is what serves them.  Any other protocol has nobody here to speak it. */
 static enum http_result upgrade_judge(const struct head_facts *facts, struct http_fault *fault)
@@ -217,7 +225,8 @@ enum http_result http_request_parse(const char *buf, size_t n, size_t seen, cons
 	if (request_line_parse(buf + base, eol, out, &authority, fault) == HTTP_BAD ||
 	    head_lines_parse(eol + 2, buf + end, limits->headers_max, out, &facts, fault) == HTTP_BAD ||
 	    host_judge(&facts, out, authority, fault) == HTTP_BAD || head_framing_judge(&facts, out, fault) == HTTP_BAD ||
-	    expect_judge(&facts, out, fault) == HTTP_BAD || upgrade_judge(&facts, fault) == HTTP_BAD)
+	    expect_judge(&facts, out, fault) == HTTP_BAD || type_judge(&facts, fault) == HTTP_BAD ||
+	    upgrade_judge(&facts, fault) == HTTP_BAD)
 		return HTTP_BAD;
 	if (!facts.n_host)
 		out->host = authority;

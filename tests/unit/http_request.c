@@ -271,6 +271,7 @@ static struct row REFUSED[] = {
 			      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 			      "aaaaaaaaaaaaaaaaaa\r\n" END), 400, NULL},
 	/* the rest */
+	{"two Content-Types", RAW(POST HOST "Content-Type: application/json\r\nContent-Type: text/html\r\n" END), 400, NULL},
 	{"Expect something else", RAW(POST HOST "Expect: 200-ok\r\nContent-Length: 1\r\n" END), 417, NULL},
 	{"Expect twice", RAW(POST HOST "Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 1\r\n" END), 417, NULL},
 	{"Expect empty", RAW(POST HOST "Expect:\r\n" END), 417, NULL},
