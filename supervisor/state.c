@@ -43,8 +43,8 @@ static void print_children(struct out *o, const struct state *s)
 	for (unsigned i = 0; i < s->n_children; i++) {
 		const struct state_child *c = &s->children[i];
 
-		print(o, "child %s %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", ROLES[c->role], c->index, c->gen,
-		      c->process.pid, c->process.start, c->identity, c->name);
+		print(o, "child %s %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", ROLES[c->role], c->index,
+		      c->gen, c->process.pid, c->process.start, c->identity, c->name);
 	}
 }
 

@@ -1,0 +1,146 @@
+/* The supervisor's side of the board: made or taken back, header and child lines written. */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+
+static bool board_whole(const struct shm_fds *fds)
+{
+	const int *at = &fds->owner;
+
+	for (unsigned i = 0; i < SHM_FDS_COUNT; i++)
+		if (at[i] < 0)
+			return false;
+	return true;
+}
+
+/* A board without its state file is worth nothing: nobody could tell which generations its lines are of. */
+static bool board_known(const struct shm_fds *fds, const struct state *state)
+{
+	struct shm_owner_file *file = shm_owner_map(fds->owner, NULL);
+	bool known = file && file->stamp.board_id[0] == state->board_id[0] && file->stamp.board_id[1] == state->board_id[1];
+
+	if (file)
+		shm_unmap(file, SHM_KIND_OWNER);
+	return known;
+}
+
+static bool board_take_back(struct sup *sup, struct shm_fds *kept, const struct state *state)
+{
+	struct why why = {"it is not the one that the state file names"};
+
+	if (!board_whole(kept)) {
+		shm_fds_close(kept);
+		return false;
+	}
+	if (shm_fds_check(kept, &why) < 0 || !board_known(kept, state)) {
+		log_notice("the board that the service manager kept is replaced: %s", why.text);
+		shm_fds_close(kept);
+		return false;
+	}
+	sup->board = *kept;
+	return true;
+}
+
+static void board_keep(struct sup *sup)
+{
+	const int *at = &sup->board.owner;
+	char name[16];
+
+	for (unsigned i = 0; i < SHM_FDS_COUNT; i++) {
+		snprintf(name, sizeof(name), "board-%u", i);
+		sup_notify_forget(sup, name);
+		sup_notify_keep(sup, name, at[i]);
+	}
+}
+
+int sup_board_open(struct sup *sup, struct shm_fds *kept, const struct state *state, struct why *why)
+{
+	int err = 0;
+
+	if (!board_take_back(sup, kept, state)) {
+		err = shm_board_create(&sup->board, why);
+		if (err < 0)
+			return err;
+		board_keep(sup);
+	}
+	err = shm_fds_readonly(&sup->board, &sup->board_ro, why);
+	if (err < 0)
+		return err;
+	sup->owner = shm_owner_map(sup->board.owner, why);
+	if (!sup->owner)
+		return -EIO;
+	err = shm_reader_open(&sup->board_ro, &sup->reader, why);
+	if (err < 0)
+		return err;
+	memcpy(sup->header.boot_id, sup->owner->stamp.boot_id, sizeof(sup->header.boot_id));
+	memcpy(sup->header.board_id, sup->owner->stamp.board_id, sizeof(sup->header.board_id));
+	sup->header.sup_pid = sup->self.pid;
+	sup->header.sup_start = sup->self.start;
+	sup->header.sup_gen = sup->gen;
+	sup->header.sup_since_wall_ns = clock_wall_ns();
+	snprintf(sup->header.version, sizeof(sup->header.version), "%s", TSA_VERSION);
+	return 0;
+}
+
+void sup_board_header(struct sup *sup)
+{
+	struct shm_header *h = &sup->header;
+	size_t n = 0;
+
+	h->sup_beat_ns = clock_now_ns();
+	h->routers = sup->conf->routers;
+	h->slots_used = 0;
+	for (unsigned i = 0; i < SHM_SLOTS; i++)
+		if (sup->slots[i].used)
+			h->slots_used = i + 1;
+	h->stopping = sup->phase != SUP_UP;
+	memset(h->listen, 0, sizeof(h->listen));
+	for (unsigned i = 0; i < sup->n_listeners && n < sizeof(h->listen); i++)
+		n += (size_t)snprintf(h->listen + n, sizeof(h->listen) - n, "%s%s", i ? " " : "", sup->listeners[i].addr.text);
+	shm_header_publish(sup->owner, h);
+}
+
+void sup_board_child(struct sup_child *c)
+{
+	struct shm_child_line line = {
+		.gen = c->gen,
+		.pid = c->process.pid,
+		.start = c->process.start,
+		.state = c->state,
+		.restarts = c->restarts,
+		.since_wall_ns = c->since_wall_ns,
+		.next_ns = c->next_ns,
+	};
+
+	if (c->role == PROC_WORKER) {
+		sup_slot_publish(sup_slot_of(c));
+		return;
+	}
+	snprintf(line.why, sizeof(line.why), "%s", c->why);
+	if (c->role == PROC_HOST)
+		shm_host_child_publish(c->sup->owner, &line);
+	else
+		shm_router_child_publish(c->sup->owner, c->index, &line);
+}
+
+void sup_board_close(struct sup *sup)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < SHM_FDS_COUNT; i++) {
+		snprintf(name, sizeof(name), "board-%u", i);
+		sup_notify_forget(sup, name);
+	}
+	shm_reader_close(&sup->reader);
+	if (sup->owner)
+		shm_unmap(sup->owner, SHM_KIND_OWNER);
+	sup->owner = NULL;
+	shm_fds_close(&sup->board);
+	shm_fds_close(&sup->board_ro);
+}

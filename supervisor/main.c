@@ -1,0 +1,199 @@
+/* tsad - the supervisor of tsa: options, start, loop, exit status. */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+
+static struct sup sup = {.dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .notify = {.fd = -1}};
+
+/* --- signals -------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	sup_stop(arg);
+}
+
+static void on_reload(evutil_socket_t sig, short what, void *arg)
+{
+	struct why why;
+
+	(void)sig;
+	(void)what;
+	(void)sup_reload(arg, &why); /* it has logged why */
+}
+
+static void on_child(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	sup_orphans_reap(arg);
+}
+
+static int signals_take(struct sup *s, struct why *why)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	const struct {
+		struct event *ev;
+		int sig;
+		event_callback_fn take;
+	} table[] = {{&s->ev_term, SIGTERM, on_stop},
+		     {&s->ev_int, SIGINT, on_stop},
+		     {&s->ev_hup, SIGHUP, on_reload},
+		     {&s->ev_chld, SIGCHLD, on_child}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		evsignal_assign(table[i].ev, s->base, table[i].sig, table[i].take, s);
+		if (evsignal_add(table[i].ev, NULL) < 0)
+			return why_set(why, -ENOMEM, "cannot take signal %d", table[i].sig);
+	}
+	if (sigaction(SIGPIPE, &ignore, NULL) < 0)
+		return why_set(why, -errno, "cannot ignore SIGPIPE: %s", strerror(errno));
+	/* An Ollama whose worker dies becomes ours to wait for. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		return why_set(why, -errno, "cannot become the parent of orphans: %s", strerror(errno));
+	return 0;
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void children_init(struct sup *s)
+{
+	for (unsigned i = 0; i < SHM_SLOTS; i++) {
+		sup_child_init(&s->slots[i].child, s, PROC_WORKER, i);
+		s->slots[i].orphan.pidfd = -1;
+	}
+	sup_child_init(&s->host, s, PROC_HOST, 0);
+	for (unsigned i = 0; i < SHM_ROUTERS; i++)
+		sup_child_init(&s->routers[i], s, PROC_ROUTER, i);
+}
+
+static int instances_make(struct sup *s, struct why *why)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < s->conf->n_instances && err == 0; i++)
+		err = sup_place_instance(s, s->conf->instances[i].name, why);
+	return err;
+}
+
+/* Everything up to the first turn of the loop.  0 or -errno with `why`. */
+static int start(struct sup *s, struct why *why)
+{
+	static struct state state;
+	struct shm_fds kept;
+	int err;
+
+	s->self.pid = (uint64_t)getpid();
+	if (proc_start_time(getpid(), &s->self.start) < 0)
+		return why_set(why, -ENOSYS, "cannot read /proc/self/stat; tsa needs /proc");
+	s->base = event_base_new();
+	if (!s->base)
+		return why_set(why, -ENOMEM, "cannot make an event loop");
+	s->conf_gen = 1;
+	children_init(s);
+	sup_adopt_read(s, &state);
+	s->gen = state.sup_gen + 1;
+	(void)sup_orphans_oom(s); /* what was killed before does not count */
+	sup_notify_open(s, &kept);
+	err = sup_board_open(s, &kept, &state, why);
+	if (err < 0)
+		return err;
+	sup_adopt_recall(s, &state);
+	/* A port that is taken is found out before anything is started. */
+	err = sup_listen_open(s, why);
+	if (err == 0 || err == -EAGAIN)
+		err = instances_make(s, why);
+	if (err == 0)
+		err = signals_take(s, why);
+	if (err == 0)
+		err = sup_control_open(s, why);
+	if (err == 0)
+		err = sup_tick_start(s);
+	return err;
+}
+
+static int run(struct sup *s)
+{
+	struct log_about about = {.event = LOG_EV_STARTED};
+	struct why why = {""};
+
+	if (start(s, &why) < 0) {
+		log_err("%s", why.text);
+		sup_control_close(s);
+		return SUP_EXIT_FAILED;
+	}
+	log_line(LOG_NOTICE_, &about,
+		 "tsad " TSA_VERSION " works on %s with %u instance%s; `tsactl --state %s status` shows how it does", s->dir,
+		 s->conf->n_instances, s->conf->n_instances == 1 ? "" : "s", s->dir);
+	sup_adopt_start(s);
+	sup_board_header(s);
+	event_base_dispatch(s->base);
+	sup_control_close(s);
+	sup_adopt_remove(s);
+	sup_board_close(s);
+	log_flush();
+	log_notice("stopped");
+	return s->phase == SUP_OVER ? 0 : SUP_EXIT_FAILED;
+}
+
+/* --- options -------------------------------------------------------------------------------------------------------------------------- */
+
+static int load(struct sup *s)
+{
+	static struct conf_report report;
+	int err = sup_options_load(&s->options, &s->conf, &report);
+
+	for (unsigned i = 0; i < report.n; i++)
+		log_line(err < 0 ? LOG_ERR_ : LOG_WARNING_, NULL, "%s", report.text[i]);
+	if (report.more)
+		log_err("and %u more", report.more);
+	if (err < 0 && !report.n)
+		log_err("cannot read %s: %s", s->options.conf_path, strerror(-err));
+	if (err == 0)
+		log_set_level(sup_options_level(&s->options, s->conf));
+	return err;
+}
+
+static int enter(struct sup *s, const char *dir)
+{
+	struct why why;
+	int err = sup_place_lock(s, dir, &why);
+
+	if (err == 0 && s->conf)
+		err = sup_place_find(s, &why);
+	if (err < 0)
+		log_err("%s", why.text);
+	return err == -EWOULDBLOCK ? SUP_EXIT_LOCKED : err < 0 ? SUP_EXIT_FAILED : 0;
+}
+
+int main(int argc, char **argv)
+{
+	int err = sup_options_parse(argc, argv, &sup.options);
+	int status;
+
+	if (err != 0)
+		return err < 0 ? SUP_EXIT_USAGE : 0;
+	log_open("tsad", sup.options.verbose ? LOG_DEBUG_ : LOG_INFO_);
+	if (sup.options.reap) {
+		status = enter(&sup, sup.options.state_dir);
+		return status ? status : sup_orphans_sweep(&sup);
+	}
+	if (load(&sup) < 0)
+		return SUP_EXIT_FAILED;
+	if (sup.options.check) {
+		log_notice("the configuration is good: %u instance%s", sup.conf->n_instances,
+			   sup.conf->n_instances == 1 ? "" : "s");
+		return 0;
+	}
+	status = enter(&sup, sup.options.state_dir ? sup.options.state_dir : sup.conf->state_dir);
+	return status ? status : run(&sup);
+}

@@ -1,0 +1,228 @@
+/* The service manager: what it is told (sd_notify(3)) and what it keeps for us over a crash.  Never blocks: its socket may be full. */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/fdpass.h"
+#include "base/scan.h"
+
+#define STATUS_NS (1 * NS_PER_S)
+#define EXTEND_NS (5 * NS_PER_S)  /* how often more time is asked for while draining or starting ... */
+#define EXTRA_NS  (20 * NS_PER_S) /* ... and how much */
+
+/* --- the socket -------------------------------------------------------------------------------------------------------------------- */
+
+static int manager_connect(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t n = path ? strlen(path) : 0;
+	int fd;
+
+	if (n < 2 || n >= sizeof(sa.sun_path) || (path[0] != '/' && path[0] != '@'))
+		return -1;
+	memcpy(sa.sun_path, path, n);
+	if (path[0] == '@')
+		sa.sun_path[0] = 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int say_with(struct sup *sup, const char *text, const int *fds, unsigned n_fds)
+{
+	return sup->notify.fd < 0 ? 0 : fdpass_send(sup->notify.fd, text, strlen(text), fds, n_fds);
+}
+
+int sup_notify_say(struct sup *sup, const char *text)
+{
+	return say_with(sup, text, NULL, 0);
+}
+
+void sup_notify_keep(struct sup *sup, const char *name, int fd)
+{
+	char text[160];
+	int err;
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+	err = say_with(sup, text, &fd, 1);
+	if (err < 0)
+		log_warning("the service manager does not keep %s: %s; after a crash it will be made anew", name, strerror(-err));
+}
+
+void sup_notify_forget(struct sup *sup, const char *name)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	(void)sup_notify_say(sup, text);
+}
+
+void sup_notify_reloading(struct sup *sup)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_now_ns() / NS_PER_US));
+	(void)sup_notify_say(sup, text);
+}
+
+void sup_notify_reloaded(struct sup *sup)
+{
+	(void)sup_notify_say(sup, "READY=1");
+}
+
+/* --- what was kept -------------------------------------------------------------------------------------------------------------------- */
+
+/* "board-N" is a file of the board; everything else can only be a listening socket. */
+static void kept_take(struct sup *sup, struct shm_fds *board, const char *name, int fd)
+{
+	uint64_t n;
+	int *at = &board->owner;
+
+	if (strncmp(name, "board-", 6) == 0 && scan_u64(name + 6, 0, SHM_FDS_COUNT - 1, &n, NULL) == 0 && at[n] < 0)
+		at[n] = fd;
+	else
+		sup_listen_offer(sup, fd);
+}
+
+void sup_notify_open(struct sup *sup, struct shm_fds *board)
+{
+	uint64_t watchdog_us = 0;
+	char **names = NULL;
+	int *at = &board->owner;
+	int n;
+
+	for (unsigned i = 0; i < SHM_FDS_COUNT; i++)
+		at[i] = -1;
+	sup->notify.fd = manager_connect();
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
+		sup->notify.watchdog_ns = watchdog_us * NS_PER_US / 3;
+	n = sd_listen_fds_with_names(1, &names);
+	for (int i = 0; i < n; i++) {
+		kept_take(sup, board, names[i], SD_LISTEN_FDS_START + i);
+		free(names[i]);
+	}
+	free(names);
+}
+
+/* --- as the moment asks ------------------------------------------------------------------------------------------------------------------ */
+
+/* Readiness and hearts are read off the board for people and for the watchdog only; no child is started or ended by them. */
+static void status_make(struct sup *sup, char *out, size_t size)
+{
+	unsigned used = 0, ready = 0, routers = 0, quarantined = 0;
+
+	for (unsigned i = 0; i < SHM_SLOTS; i++) {
+		struct shm_vital vital;
+
+		if (!sup->slots[i].used)
+			continue;
+		used++;
+		quarantined += sup->slots[i].child.state == SHM_CHILD_QUARANTINED;
+		ready += shm_read_vital(sup->reader, i, &vital) == 0 && vital.gen == sup->slots[i].child.gen &&
+			 vital.state == SHM_STATE_READY;
+	}
+	for (unsigned i = 0; i < SHM_ROUTERS; i++)
+		routers += sup->routers[i].state == SHM_CHILD_RUNNING;
+	snprintf(out, size, "STATUS=%s%u of %u instances ready, %u router%s", sup->phase == SUP_UP ? "" : "stopping: ", ready, used,
+		 routers, routers == 1 ? "" : "s");
+	if (quarantined)
+		snprintf(out + strlen(out), size - strlen(out), ", %u quarantined", quarantined);
+}
+
+static void status_say(struct sup *sup, uint64_t now_ns)
+{
+	char text[sizeof(sup->notify.status)];
+
+	if (now_ns < sup->notify.status_next_ns)
+		return;
+	sup->notify.status_next_ns = now_ns + STATUS_NS;
+	status_make(sup, text, sizeof(text));
+	if (strcmp(text, sup->notify.status) != 0 && sup_notify_say(sup, text) == 0)
+		snprintf(sup->notify.status, sizeof(sup->notify.status), "%s", text);
+}
+
+static bool routers_ready(const struct sup *sup)
+{
+	for (unsigned i = 0; i < sup->conf->routers; i++)
+		if (sup->routers[i].state != SHM_CHILD_RUNNING)
+			return false;
+	return sup->listening;
+}
+
+static void ready_say(struct sup *sup)
+{
+	struct log_about about = {.event = LOG_EV_READY};
+
+	if (sup->notify.ready || sup->phase != SUP_UP || !routers_ready(sup))
+		return;
+	if (sup_notify_say(sup, "READY=1") < 0)
+		return; /* again with the next tick */
+	sup->notify.ready = true;
+	log_line(LOG_NOTICE_, &about, "serving on %s", sup->header.listen);
+}
+
+/* A router that runs and whose heart stands still is one that we failed to notice; a lost lock means another tsad may start. */
+static bool checks_pass(struct sup *sup, uint64_t now_ns, const char **what)
+{
+	*what = "the lock file was taken away; stop tsad and start it again";
+	if (!sup_place_holds(sup))
+		return false;
+	*what = "a router runs and its heart stands still";
+	for (unsigned i = 0; i < SHM_ROUTERS; i++) {
+		const struct sup_child *c = &sup->routers[i];
+		uint64_t beat_ns = shm_get(&shm_router_counters(sup->reader, i)->beat_ns);
+
+		if (c->state == SHM_CHILD_RUNNING && now_ns > beat_ns + 2 * PROC_PONG_NS && now_ns > c->born_ns + 2 * PROC_PONG_NS)
+			return false;
+	}
+	return true;
+}
+
+static void watchdog_say(struct sup *sup, uint64_t now_ns)
+{
+	const char *what;
+	bool pass;
+
+	if (now_ns < sup->notify.watchdog_next_ns)
+		return;
+	sup->notify.watchdog_next_ns = now_ns + (sup->notify.watchdog_ns ? sup->notify.watchdog_ns : STATUS_NS);
+	pass = checks_pass(sup, now_ns, &what);
+	if (!pass && !sup->notify.sick)
+		log_err("%s; the watchdog is not fed", what);
+	sup->notify.sick = !pass;
+	if (pass && sup->notify.watchdog_ns)
+		(void)sup_notify_say(sup, "WATCHDOG=1");
+}
+
+static void extend_say(struct sup *sup, uint64_t now_ns)
+{
+	char text[64];
+
+	if ((sup->notify.ready && sup->phase == SUP_UP) || now_ns < sup->notify.extend_next_ns)
+		return;
+	sup->notify.extend_next_ns = now_ns + EXTEND_NS;
+	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%llu", EXTRA_NS / NS_PER_US);
+	(void)sup_notify_say(sup, text);
+}
+
+void sup_notify_tick(struct sup *sup, uint64_t now_ns)
+{
+	ready_say(sup);
+	status_say(sup, now_ns);
+	watchdog_say(sup, now_ns);
+	extend_say(sup, now_ns);
+}
