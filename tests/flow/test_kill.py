@@ -1,0 +1,235 @@
+"""kill -9 under load: who notices, and for how long."""
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+from fabric import Fabric, Process, alive, call, chat, get, wait_for
+
+
+class Load:
+    """Short requests and streams, each on its own connection, until stopped; what happened to each."""
+
+    def __init__(self, port, short=4, streams=4, tokens=20):
+        self.port, self.tokens = port, tokens
+        self.stop_now = threading.Event()
+        self.done = []  # (started, ended, kind, verdict)
+        self.refused = []
+        self.threads = [threading.Thread(target=self.run, args=(k,)) for k in ['short'] * short + ['stream'] * streams]
+        for t in self.threads:
+            t.start()
+
+    def one(self, kind):
+        t0 = time.monotonic()
+        try:
+            text = 'sim:tokens=1 sim:delay=1ms' if kind == 'short' else f'sim:tokens={self.tokens} sim:delay=10ms'
+            st, body, _ = chat(self.port, text, stream=kind == 'stream')
+            last = json.loads(body.strip().split('\n')[-1])
+            verdict = 'ok' if st == 200 and last.get('done') else f'{st} {last}'[:160]
+        except ConnectionRefusedError:
+            verdict = 'refused'
+        except Exception as e:  # noqa: BLE001 - every way to fail is a verdict
+            verdict = f'broken {type(e).__name__}'
+        self.done.append((t0, time.monotonic(), kind, verdict))
+
+    def run(self, kind):
+        while not self.stop_now.is_set():
+            self.one(kind)
+
+    def stop(self):
+        self.stop_now.set()
+        for t in self.threads:
+            t.join()
+        return self.done
+
+    def bad(self):
+        return [d for d in self.done if d[3] != 'ok']
+
+    def wait_more(self, n=40, seconds=20):
+        want = len(self.done) + n
+        wait_for(lambda: len(self.done) >= want, seconds, f'{n} more requests end')
+
+
+def test_killing_workers_fails_no_request(sims, fabrics):
+    s = sims(2)
+    f = fabrics(adopt=s.ports, slots=8)
+    load = Load(f.port)
+    try:
+        for _ in range(3):
+            for name in ('i0', 'i1'):
+                old = f.instance(name)['worker_pid']
+                os.kill(old, signal.SIGKILL)
+                wait_for(lambda: f.instance(name)['worker_pid'] not in (0, old) and f.instance(name)['state'] == 'ready', 20, f'{name} has a new worker')
+                load.wait_more(20)
+    finally:
+        load.stop()
+    assert not load.bad(), load.bad()[:5]
+
+
+def test_killing_the_supervisor_fails_no_request_and_the_next_one_adopts(sims, fabrics):
+    s = sims(2)
+    f = fabrics(adopt=s.ports, slots=8)
+    before = f.status()
+    load = Load(f.port)
+    try:
+        load.wait_more(10)
+        f.tsad.kill()
+        f.tsad.p.wait()
+        load.wait_more(60)
+        f.start()
+        wait_for(lambda: f.status()['supervisor']['pid'] == f.tsad.pid, 15, 'the new supervisor answers')
+        wait_for(lambda: all(i['state'] == 'ready' for i in f.status()['instances']), 20, 'instances are ready under it')
+        load.wait_more(60)
+    finally:
+        load.stop()
+    assert not load.bad(), load.bad()[:5]
+    after = f.status()
+    assert [r['pid'] for r in after['routers']] == [r['pid'] for r in before['routers']], 'the router was adopted, not replaced'
+    assert [i['worker_pid'] for i in after['instances']] == [i['worker_pid'] for i in before['instances']]
+    assert f.stop() == 0
+    assert not any(alive(r['pid']) for r in after['routers'])
+
+
+def test_killing_the_router_refuses_nobody_and_it_is_back_within_a_second(sims, fabrics):
+    s = sims(2)
+    f = fabrics(adopt=s.ports, slots=8)
+    load = Load(f.port)
+    try:
+        for _ in range(5):
+            load.wait_more(20)
+            pid = f.status()['routers'][0]['pid']
+            t0 = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+            assert get(f.port, '/healthz', timeout=5)[0] == 200
+            assert time.monotonic() - t0 < 1.0 * float(os.environ.get('TSA_PATIENCE', '1')), 'accepted and answered by the next router'
+            wait_for(lambda: f.status()['routers'][0]['pid'] not in (0, pid), 5, 'the board names the new router')
+    finally:
+        load.stop()
+    assert not [d for d in load.bad() if d[3] == 'refused']
+    # Only what was in flight at a kill: at most the 8 clients each time.
+    assert len(load.bad()) <= 5 * 8, load.bad()
+
+
+def test_killing_an_ollama_moves_requests_and_ends_streams_with_an_error(sims, fabrics):
+    a, b = sims(1), sims(1)
+    f = fabrics(adopt=[a.port, b.port], slots=8)
+    load = Load(f.port, streams=6, tokens=60)
+    try:
+        load.wait_more(10)
+        a.kill()
+        a.p.wait()
+        load.wait_more(60)
+    finally:
+        load.stop()
+    short = [d for d in load.bad() if d[2] == 'short']
+    streams = [d for d in load.bad() if d[2] == 'stream']
+    assert not short, short[:5]
+    assert len(streams) <= 6 and all('error' in d[3] for d in streams), streams
+    wait_for(lambda: f.instance('i0')['state'] in ('sick', 'starting', 'backoff'), 10, 'the dead instance is known as such')
+
+
+def test_a_hanging_worker_is_replaced(sims, fabrics):
+    s = sims(1)
+    f = fabrics(adopt=s.ports)
+    pid = f.instance('i0')['worker_pid']
+    os.kill(pid, signal.SIGSTOP)
+    assert chat(f.port, 'sim:tokens=1')[0] == 200
+    wait_for(lambda: f.instance('i0')['worker_pid'] not in (0, pid), 15, 'a new worker')
+    wait_for(lambda: f.instance('i0')['state'] == 'ready', 15, 'ready again')
+    assert not alive(pid)
+
+
+def test_a_hanging_router_is_replaced(sims, fabrics):
+    s = sims(1)
+    f = fabrics(adopt=s.ports)
+    pid = f.status()['routers'][0]['pid']
+    os.kill(pid, signal.SIGSTOP)
+    # tsactl reads the board and does not need the router.
+    assert f.status()['routers'][0]['pid'] == pid
+    wait_for(lambda: f.status()['routers'][0]['pid'] not in (0, pid), 15, 'a new router')
+    assert chat(f.port, 'sim:tokens=1')[0] == 200
+
+
+def test_two_supervisors_on_one_state_directory(pair, tmp_path):
+    _, f = pair
+    t0 = time.monotonic()
+    p = Process([*f.tsad.argv], tmp_path / 'second.log')
+    assert p.p.wait(10) == 100
+    assert time.monotonic() - t0 < 2 * float(os.environ.get('TSA_PATIENCE', '1'))
+    assert str(f.tsad.pid) in p.text()
+
+
+def test_port_taken_at_start(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        from fabric import BUILD
+        p = Process([BUILD / 'tsad', '--listen', f'127.0.0.1:{port}', '--adopt', 'http://127.0.0.1:9', '--state', tmp_path / 's'], tmp_path / 'log')
+        assert p.p.wait(10) == 1
+        assert str(port) in p.text()
+
+
+def test_stop_drains_streams_and_leaves_no_process(sims, tmp_path):
+    s = sims(1)
+    d = tmp_path / 'f'
+    d.mkdir()
+    f = Fabric(d, adopt=s.ports)
+    pids = f.pids()
+    out = []
+    t = threading.Thread(target=lambda: out.append(chat(f.port, 'sim:tokens=40 sim:delay=50ms', stream=True)))
+    t.start()
+    wait_for(lambda: f.instance('i0')['in_flight'] == 1, 5, 'the stream runs')
+    f.tsad.kill(signal.SIGTERM)
+    t.join()
+    assert f.tsad.p.wait(30) == 0
+    assert json.loads(out[0][1].strip().split('\n')[-1])['done'], 'the stream was drained'
+    assert not [p for p in pids if alive(p)]
+    assert alive(s.pid), 'an adopted instance is not ours to stop'
+
+
+def test_restart_storm_ends_in_quarantine_and_can_be_lifted(tmp_path, sims):
+    """An Ollama that ends at once is tried with growing pauses, never in a tight loop, while another instance serves."""
+    s = sims(1)
+    d = tmp_path / 'f'
+    d.mkdir()
+    count = d / 'starts'
+    script = d / 'bad-ollama'
+    script.write_text(f'#!/bin/sh\necho x >>{count}\nexit 3\n')
+    script.chmod(0o755)
+    f = Fabric(d, conf=f'instance "good" {{ url = "http://127.0.0.1:{s.port}" }}\n'
+               f'instance "bad" {{ command = {{"{script}"}} listen = "127.0.0.1:{__import__("fabric").free_port()}" models = {{"x:1b"}} }}\n', ready=False)
+    try:
+        f.wait_ready(n=1)
+        wait_for(lambda: f.instance('bad')['state'] in ('backoff', 'quarantined'), 15, 'it backs off')
+        assert 'exit' in json.dumps(f.instance('bad')), 'the cause of death is shown'
+        time0 = time.monotonic()
+        n0 = len(count.read_text().split())
+        wait_for(lambda: time.monotonic() - time0 > 5, 10, 'five seconds of looking')
+        assert len(count.read_text().split()) - n0 <= 5, 'at most one start a second'
+        assert chat(f.port, 'sim:tokens=1')[0] == 200
+    finally:
+        assert f.stop() == 0
+
+
+def test_a_started_ollama_survives_its_worker_and_ends_with_the_service(tmp_path):
+    from fabric import BUILD, free_port
+    d = tmp_path / 'f'
+    d.mkdir()
+    f = Fabric(d, conf=f'instance "own" {{ command = {{"{BUILD}/ollama-sim", "serve"}} listen = "127.0.0.1:{free_port()}" models = {{"sim-chat"}} }}\n')
+    try:
+        i = f.instance('own')
+        assert alive(i['ollama_pid'])
+        os.kill(i['worker_pid'], signal.SIGKILL)
+        wait_for(lambda: f.instance('own')['worker_pid'] not in (0, i['worker_pid']) and f.instance('own')['state'] == 'ready', 20, 'a new worker adopts it')
+        assert f.instance('own')['ollama_pid'] == i['ollama_pid'], 'never two'
+        os.kill(i['ollama_pid'], signal.SIGKILL)
+        wait_for(lambda: f.instance('own')['ollama_pid'] not in (0, i['ollama_pid']) and f.instance('own')['state'] == 'ready', 30, 'it is started again')
+        assert 'signal 9' in f.ctl('instance', 'own').stdout
+        pid = f.instance('own')['ollama_pid']
+        assert chat(f.port, 'sim:tokens=1')[0] == 200
+    finally:
+        assert f.stop() == 0
+    assert not alive(pid)
