@@ -37,6 +37,14 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
+    def terminate(self):
+        """As an operator would: the server takes its runners with it."""
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGCONT)
+            self.proc.terminate()
+            self.proc.wait(10)
+        self.proc.stderr.close()
+
     def stop(self):
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGCONT)

@@ -545,7 +545,6 @@ static void conn_gone(struct sim_conn *c)
 	if (!ex->active || c->answered)
 		return;
 	ex->gone = true;
-	c->close_after = true;
 	if (ex->wait == WAIT_SILENT || ex->wait == WAIT_TIMER) {
 		sim_conn_abort(c, false);
 		return;

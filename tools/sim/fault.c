@@ -17,6 +17,7 @@ static const char *const kinds[FAULT_COUNT] = {
 	[FAULT_CRASH_STREAM] = "crash-stream",
 	[FAULT_CRASH_LOAD] = "crash-load",
 	[FAULT_HANG_LOAD] = "hang-load",
+	[FAULT_STALL_LOAD] = "stall-load",
 	[FAULT_BUSY] = "busy",
 	[FAULT_ERROR] = "error",
 	[FAULT_GARBAGE] = "garbage",
@@ -141,11 +142,16 @@ static void fault_use(struct sim_inst *in, struct sim_fault *f)
 	free(f);
 }
 
+static bool strikes_load(const struct sim_fault *f)
+{
+	return f->kind == FAULT_CRASH_LOAD || f->kind == FAULT_HANG_LOAD || f->kind == FAULT_STALL_LOAD;
+}
+
 static bool fault_matches(const struct sim_fault *f, const struct sim_ex *ex, struct span model)
 {
 	struct span path = ex->head.path;
 
-	if (f->kind == FAULT_CRASH_LOAD || f->kind == FAULT_HANG_LOAD)
+	if (strikes_load(f))
 		return false;
 	if (f->route[0])
 		return path.n >= strlen(f->route) && !memcmp(path.p, f->route, strlen(f->route)) && model_matches(f->model, model);
@@ -274,19 +280,18 @@ bool sim_fault_at_item(struct sim_ex *ex)
 	}
 }
 
-enum sim_fault_kind sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m)
+bool sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m, struct sim_fault *out)
 {
-	struct sim_fault   *f;
-	enum sim_fault_kind kind;
+	struct sim_fault *f;
 
 	TAILQ_FOREACH (f, &in->faults, link) {
-		if ((f->kind != FAULT_CRASH_LOAD && f->kind != FAULT_HANG_LOAD) || !model_matches(f->model, span_of(m->name)))
+		if (!strikes_load(f) || !model_matches(f->model, span_of(m->name)))
 			continue;
-		kind = f->kind;
+		*out = *f;
 		fault_use(in, f);
-		return kind;
+		return true;
 	}
-	return FAULT_NONE;
+	return false;
 }
 
 void sim_fault_clear(struct sim_inst *in)

@@ -438,6 +438,7 @@ static int environment_apply(struct sim_conf *c, struct why *why)
 	unsigned    loaded = 0;
 	int64_t     ns;
 
+	c->overlap = getenv("OLLAMA_NEW_ENGINE") && !strcmp(getenv("OLLAMA_NEW_ENGINE"), "1");
 	env_number("OLLAMA_NUM_PARALLEL", 1, &c->parallel);
 	env_number("OLLAMA_MAX_QUEUE", 0, &c->max_queue);
 	env_number("OLLAMA_CONTEXT_LENGTH", 0, &c->ctx_default);
@@ -463,6 +464,8 @@ static int finish(struct parse *p, struct why *why)
 		for (size_t i = 0; i < c->models_n; i++)
 			c->models[i].load_ns = c->models[i].prefill_per_s = c->models[i].decode_per_s = 0;
 	}
+	for (size_t i = 0; i < c->models_n; i++)
+		c->models[i].overlap |= c->overlap;
 	if (!c->version[0])
 		snprintf(c->version, sizeof(c->version), "%s", c->new_generation ? "0.33.0" : "0.24.0");
 	if (!err && c->port && c->port + c->ports - 1 > 65535)

@@ -14,6 +14,11 @@
 
 static const char text_busy[] = "server busy, please try again.  maximum pending requests exceeded";
 
+static const char text_load_died[] = "llama runner process has terminated with exit code -1";
+static const char text_load_died_new[] = "llama-server process has terminated: exit status 1: ";
+static const char text_load_stalled[] = "timed out waiting for llama runner to start - progress 0.00 - ";
+static const char text_load_stalled_new[] = "timed out waiting for llama-server to start - ";
+
 static void loop_run(struct sim_inst *in);
 static void runner_idle(struct sim_runner *r);
 static void runner_load(struct sim_ex *ex);
@@ -342,12 +347,8 @@ static void load_done(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (r->dead) {
-		load_fail(r, "llama runner process has terminated with exit code -1");
-		return;
-	}
-	if (r->wedged) {
-		load_fail(r, "timed out waiting for llama runner to start - progress 0.00 - ");
+	if (r->load_error) {
+		load_fail(r, r->load_error);
 		return;
 	}
 	r->state = RUNNER_READY;
@@ -387,13 +388,34 @@ static struct sim_runner *runner_new(struct sim_ex *ex)
 	return r;
 }
 
+/* How long the load takes, and what ends it.  CLOCK_NEVER = without end. */
+static uint64_t load_plan(struct sim_runner *r)
+{
+	struct sim_fault f;
+
+	if (!sim_fault_at_load(r->in, &r->conf, &f))
+		return r->conf.load_ns;
+	switch (f.kind) {
+	case FAULT_HANG_LOAD:
+		r->hung = !sim_conf.new_generation;
+		r->load_error = sim_conf.new_generation ? text_load_died_new : NULL;
+		return r->hung ? CLOCK_NEVER : 0;
+	case FAULT_STALL_LOAD:
+		r->load_error = sim_conf.new_generation ? text_load_stalled_new : text_load_stalled;
+		return sim_conf.load_timeout_ns;
+	default:
+		memcpy(r->load_text, f.message, sizeof(r->load_text));
+		r->load_error = f.message[0] ? r->load_text : sim_conf.new_generation ? text_load_died_new : text_load_died;
+		return r->conf.load_ns;
+	}
+}
+
 static void runner_load(struct sim_ex *ex)
 {
-	struct sim_inst *in = ex->in;
-	enum sim_fault_kind fault = sim_fault_at_load(in, &ex->conf);
+	struct sim_inst   *in = ex->in;
 	struct sim_runner *r = runner_new(ex);
-	uint64_t ns = ex->conf.load_ns;
-	struct timeval tv;
+	uint64_t           ns = load_plan(r);
+	struct timeval     tv;
 
 	in->stats.loads_started++;
 	ex->wait = WAIT_LOAD;
@@ -403,14 +425,8 @@ static void runner_load(struct sim_ex *ex)
 		load_free_loop(in, ex);
 	sim_runner_spawn(r);
 	r->loading = event_new(sim_base, -1, 0, load_done, r);
-	if (fault == FAULT_HANG_LOAD) {
-		r->hung = true;
+	if (ns == CLOCK_NEVER)
 		return;
-	}
-	r->dead = fault == FAULT_CRASH_LOAD;
-	r->wedged = ns > sim_conf.load_timeout_ns;
-	if (r->wedged)
-		ns = sim_conf.load_timeout_ns;
 	if (!ns) {
 		load_done(-1, 0, r);
 		return;
@@ -575,6 +591,7 @@ void sim_sched_crash(struct sim_runner *r)
 	if (r->state == RUNNER_LOADING) {
 		struct timeval now = {0};
 
+		r->load_error = sim_conf.new_generation ? text_load_died_new : text_load_died;
 		if (!r->hung)
 			event_add(r->loading, &now);
 		return;

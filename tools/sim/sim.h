@@ -80,6 +80,7 @@ struct sim_conf {
 	bool pull_fails;
 	bool runners; /* fork a real child per loaded model */
 	bool profiled; /* a profile was named: no default models */
+	bool overlap;  /* OLLAMA_NEW_ENGINE: every model on the engine whose loads overlap */
 	bool quiet;
 	unsigned parallel;
 	unsigned max_queue;
@@ -191,6 +192,8 @@ struct sim_runner {
 	bool wedged;  /* stopped: silent, but listed */
 	bool closing; /* to be unloaded when idle */
 	bool hung;    /* died before it listened: its load never ends */
+	const char *load_error;     /* what the load will end with; NULL = well */
+	char load_text[256];
 	char weights[65];
 	struct sim_name name; /* of the model that loaded it first */
 	char digest[65];
@@ -656,7 +659,8 @@ enum sim_fault_kind {
 	FAULT_RESET,
 	FAULT_CRASH_STREAM,
 	FAULT_CRASH_LOAD,
-	FAULT_HANG_LOAD,
+	FAULT_HANG_LOAD,  /* the runner died before it listened: without end in the old generation */
+	FAULT_STALL_LOAD, /* no progress until the load timeout */
 	FAULT_BUSY,
 	FAULT_ERROR,
 	FAULT_GARBAGE,
@@ -685,8 +689,8 @@ int sim_fault_add_text(struct sim_inst *in, const char *spec, struct why *why);
 bool sim_fault_strike(struct sim_ex *ex);
 /* Before an item is emitted.  True when the item must not come. */
 bool sim_fault_at_item(struct sim_ex *ex);
-/* A load is about to begin: the fault that strikes it, or FAULT_NONE. */
-enum sim_fault_kind sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m);
+/* A load is about to begin.  True, and a copy of the fault, when one strikes it. */
+bool sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m, struct sim_fault *out);
 void sim_fault_clear(struct sim_inst *in);
 
 struct sim_route_stats {
