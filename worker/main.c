@@ -15,7 +15,7 @@ static const struct option OPTIONS[] = {
 
 static void usage(FILE *to)
 {
-	fputs("usage: tsa-worker [--host]\n"
+	fputs("usage: tsa-worker NAME | --host\n"
 	      "The worker of one instance of tsa, or of the host.  It is started by tsad, which tells it the rest.\n",
 	      to);
 }
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
 			return c == 'h' ? 0 : 2;
 		}
 	}
-	if (optind != argc) {
+	if (argc - optind != !host) { /* the name is there for ps(1); what it means comes with the configuration */
 		usage(stderr);
 		return 2;
 	}
