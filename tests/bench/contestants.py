@@ -139,7 +139,8 @@ frontend f
     {choose}
     default_backend {default}
 backend b
-    server o {origin}
+    balance leastconn
+{servers}
 backend nowhere
     http-request deny deny_status 503
 """
@@ -154,9 +155,10 @@ class HAProxy(Contestant):
     default = "b"
 
     def command(self):
-        conf = self.write("haproxy.cfg", HAPROXY.format(addr=self.addr, origin=self.bench.origin.addr, conns=self.bench.conns_max,
-                                                        choose=self.choose.format(dir=self.dir), tune=self.tune,
-                                                        default=self.default))
+        servers = [f"    server o{i} {a}" for i, a in enumerate(self.bench.origin.addrs)]
+        conf = self.write("haproxy.cfg", HAPROXY.format(addr=self.addr, conns=self.bench.conns_max, tune=self.tune,
+                                                        choose=self.choose.format(dir=self.dir), default=self.default,
+                                                        servers="\n".join(servers)))
         return [*self.wrapper, shutil.which("haproxy"), "-q", "-db", "-f", conf]
 
 
@@ -187,7 +189,7 @@ http {{
     client_body_buffer_size 256k;
     keepalive_requests 1000000000;
     client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-    upstream o {{ server {origin}; keepalive 4096; keepalive_requests 1000000000; }}
+    upstream o {{ least_conn; {servers} keepalive 4096; keepalive_requests 1000000000; }}
     server {{
         listen {addr} backlog=4096;
         location / {{
@@ -208,13 +210,13 @@ class Nginx(Contestant):
     package = "nginx-light"
 
     def command(self):
-        conf = self.write("nginx.conf", NGINX.format(dir=self.dir, addr=self.addr, origin=self.bench.origin.addr,
-                                                     conns=2 * self.bench.conns_max))
+        conf = self.write("nginx.conf", NGINX.format(dir=self.dir, addr=self.addr, conns=2 * self.bench.conns_max,
+                                                     servers=" ".join(f"server {a};" for a in self.bench.origin.addrs)))
         return [*self.wrapper, shutil.which("nginx"), "-p", self.dir, "-e", os.path.join(self.dir, "errors"), "-c", conf]
 
 
 class Tsa(Contestant):
-    """The real thing: tsad with one adopted instance; the router is what is measured."""
+    """The real thing: tsad with adopted instances; the router is what is measured."""
 
     name = "tsa"
 
@@ -226,8 +228,8 @@ class Tsa(Contestant):
         if self.wrapper:
             build = self.wrapped(build)
         self.state = os.path.join(self.dir, "state")
-        return [os.path.join(build, "tsad"), "--listen", self.addr, "--adopt", f"bench=http://{self.bench.origin.addr}",
-                "--slots", "10000", "--state", self.state]
+        adopt = [f"--adopt=bench{i}=http://{a}" for i, a in enumerate(self.bench.origin.addrs)]
+        return [os.path.join(build, "tsad"), "--listen", self.addr, *adopt, "--slots", "1000", "--state", self.state]
 
     def wrapped(self, build):
         """A folder like build/, but its tsa-router runs the real one under the wrapper."""
@@ -261,7 +263,7 @@ class Tsa(Contestant):
         self.pid = status["routers"][0]["pid"]
         self.others = {"supervisor": status["supervisor"]["pid"]}
         for instance in status["instances"]:
-            self.others["worker"] = instance["worker_pid"]
+            self.others[f"worker {instance['name']}"] = instance["worker_pid"]
         wait_listening(self.addr, self.child, deadline)
 
 

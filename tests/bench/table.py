@@ -73,7 +73,9 @@ def show(case, results, say):
     say(f"\n{case.name}: {case.title}")
     for r in rows:
         say("  " + "  ".join([r[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(r[1:], widths[1:])] + [r[-1]]).rstrip())
-    helpers = {k: v for k, v in s.get("tsa", {}).items() if k.endswith("_percent")}
+    helpers = {k[:-8]: v["median"] for k, v in s.get("tsa", {}).items() if k.endswith("_percent")}
     if helpers:
-        say("  tsa's other processes: " + ", ".join(f"{k[:-8]} {v['median']:.2f} % of a core" for k, v in helpers.items()))
+        workers = [v for k, v in helpers.items() if k.startswith("worker")]
+        say(f"  tsa's other processes, in % of a core: supervisor {helpers['supervisor']:.2f}, each of {len(workers)} workers "
+            f"{sum(workers) / len(workers):.2f}")
     return s
