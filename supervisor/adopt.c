@@ -191,7 +191,6 @@ static void slot_resume(struct sup_slot *slot)
 			sup_child_feed(&slot->child, LIFE_START);
 			return;
 		}
-		slot->child.state = SHM_CHILD_STOPPED;
 		sup_slot_settle(slot);
 		return;
 	}
