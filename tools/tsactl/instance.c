@@ -110,7 +110,7 @@ static void ollama_print(const struct view *v, const struct view_slot *s)
 		line("", "memory %s, processor %s, %llu descriptors%s", text_bytes(t->rss_bytes, a, sizeof(a)),
 		     text_span(t->cpu_ns, b, sizeof(b)), (unsigned long long)t->fds, t->fds_limit ? "" : ", not watched");
 	if (t->fds_limit)
-		line("", "restarted, drained, above %llu descriptors", (unsigned long long)t->fds_limit);
+		line("", "drained and restarted above %llu descriptors", (unsigned long long)t->fds_limit);
 	line("", "%llu starts, %llu recycled, %llu orphans ended", (unsigned long long)t->starts, (unsigned long long)t->recycles,
 	     (unsigned long long)t->orphans);
 	if (t->death_kind)

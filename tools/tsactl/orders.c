@@ -157,12 +157,14 @@ static int order_say(const struct options *o, const struct command *c, const str
 	if (a->status < 0)
 		return complain(o, EXIT_REFUSED, "%s", *a->text ? a->text : strerror(-a->status));
 	if (!o->json) {
-		printf("%s\n", *a->text ? a->text : "done");
+		/* what the others answer is a promise, and has been kept by now */
+		printf("%s\n", *a->text && (!o->wait || c->verb == CTL_RELOAD) ? a->text : "done");
 		return EXIT_DONE;
 	}
 	j = json_object_new_object();
 	json_object_object_add(j, "ok", json_object_new_boolean(true));
 	json_object_object_add(j, "verb", json_object_new_string(c->word));
+	json_object_object_add(j, "waited", json_object_new_boolean(o->wait));
 	json_object_object_add(j, "text", json_object_new_string(a->text));
 	json_print(j);
 	return EXIT_DONE;

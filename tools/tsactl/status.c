@@ -88,9 +88,9 @@ static void slot_models(const struct view *v, unsigned row, char *buf)
 			first = m->at[i].name;
 	}
 	if (resident > 1)
-		snprintf(buf, CELL, "%.60s +%u (of %u)", first, resident - 1, available);
+		snprintf(buf, CELL, "%.60s +%u (%u/%u)", first, resident - 1, resident, available);
 	else if (m->n)
-		snprintf(buf, CELL, "%.60s (of %u)", first ? first : "none loaded", available);
+		snprintf(buf, CELL, "%.60s (%u/%u)", first ? first : "none", resident, available);
 }
 
 static void slot_rss(const struct view *v, unsigned row, char *buf)

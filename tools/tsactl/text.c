@@ -12,7 +12,9 @@ const char *text_span(uint64_t ns, char *buf, size_t size)
 {
 	const unsigned long long s = ns / NS_PER_S;
 
-	if (ns < NS_PER_MS)
+	if (ns == 0)
+		snprintf(buf, size, "0s");
+	else if (ns < NS_PER_MS)
 		snprintf(buf, size, "%.2fms", (double)ns / 1e6);
 	else if (ns < NS_PER_S)
 		snprintf(buf, size, "%llums", (unsigned long long)(ns / NS_PER_MS));
