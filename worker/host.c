@@ -151,6 +151,14 @@ static void joined(void *arg)
 		orders_say(&h->orders, PROC_READY, 0, NULL, 0);
 }
 
+static void orphaned(void *arg)
+{
+	struct host *h = arg;
+
+	log_notice("the state directory is gone, and the supervisor with it: the host worker ends");
+	event_base_loopexit(h->base, NULL);
+}
+
 int host_serve(void)
 {
 	struct host *h = calloc(1, sizeof(*h));
@@ -164,6 +172,7 @@ int host_serve(void)
 	h->tick = h->base ? event_new(h->base, -1, EV_PERSIST, on_tick, h) : NULL;
 	h->orders.take = take_order;
 	h->orders.joined = joined;
+	h->orders.orphaned = orphaned;
 	h->orders.arg = h;
 	if (h->tick && event_add(h->tick, &beat) == 0)
 		rc = orders_open(&h->orders, h->base, PROC_HOST, &why);

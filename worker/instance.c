@@ -64,7 +64,7 @@ static unsigned leftovers_kill(struct worker *w)
 
 static void death_text(const struct worker *w, enum shm_death kind, int code, char *buf, size_t size)
 {
-	char lived[32];
+	char lived[32], error[SHM_TEXT];
 
 	scan_duration_text(clock_now_ns() - w->ollama.started_ns, lived, sizeof(lived));
 	if (kind == SHM_DEATH_EXIT)
@@ -77,6 +77,8 @@ static void death_text(const struct worker *w, enum shm_death kind, int code, ch
 			 code == SIGKILL && !w->ollama.killed ? ", perhaps the OOM killer" : "", lived);
 	else
 		snprintf(buf, size, "Ollama ended after %s; nobody saw how", lived);
+	if (kind == SHM_DEATH_EXIT && code && spawn_log_error(w, error, sizeof(error)))
+		snprintf(buf + strlen(buf), size - strlen(buf), ": %.90s", error);
 }
 
 /* Forget the process and everything that was known of it; end what it left behind. */
@@ -238,7 +240,10 @@ static void spawn(struct worker *w)
 	struct log_about about = worker_about(w, LOG_EV_OLLAMA_STARTED, NULL);
 	struct proc_process p;
 	struct why why = {0};
-	int pidfd, rc = spawn_ollama(w, &p, &pidfd, &why);
+	int pidfd, rc;
+
+	w->ollama.log_from = spawn_log_size(w);
+	rc = spawn_ollama(w, &p, &pidfd, &why);
 
 	if (!rc) {
 		rc = process_watch(w, &p, pidfd, true);
@@ -253,6 +258,7 @@ static void spawn(struct worker *w)
 		return;
 	}
 	w->vital.starts++;
+	publish_reason(w, PROBE_STARTING, probe_outcome_info(PROBE_STARTING)->sentence);
 	log_line(LOG_NOTICE_, &about, "%s: started \"%s\" as process %llu on %s", w->conf.name, w->conf.argv,
 		 (unsigned long long)p.pid, w->conf.addr.text);
 	publish_vital(w);

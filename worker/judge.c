@@ -17,12 +17,13 @@ static bool past(uint64_t now_ns, uint64_t since_ns, uint64_t span_ns)
 
 static enum judge_verdict judge_busy(const struct judge_facts *f)
 {
-	bool idle = f->runners_known && past(f->now_ns, f->runners_idle_since_ns, f->able_ns / 3);
+	uint64_t still = f->moved_ns;
 
-	if (f->fail_streak >= STREAK_WEDGED && (f->runners_known ? idle : f->fail_streak >= STREAK_BLIND))
+	if (f->runners_known && f->runners_idle_since_ns > still)
+		still = f->runners_idle_since_ns;
+	if (f->fail_streak >= (f->runners_known ? STREAK_WEDGED : STREAK_BLIND) && past(f->now_ns, still, f->able_ns / 3))
 		return JUDGE_WEDGED;
-	if (idle && past(f->now_ns, f->runners_idle_since_ns, STALLED_ABLES * f->able_ns) &&
-	    past(f->now_ns, f->moved_ns, STALLED_ABLES * f->able_ns))
+	if (f->runners_known && past(f->now_ns, still, STALLED_ABLES * f->able_ns))
 		return JUDGE_WEDGED;
 	return JUDGE_FINE;
 }

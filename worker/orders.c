@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "shm/fds.h"
 
-#define ORDERS_FDS (SHM_FDS_COUNT + 1)
+#define ORDERS_FDS   (SHM_FDS_COUNT + 1)
+#define ORPHAN_TRIES 25U /* of PROC_REHELLO_NS: five seconds without the state directory */
 
 static void retry_arm(struct orders *o)
 {
@@ -82,6 +83,15 @@ static int line_watch(struct orders *o)
 	return o->ev && event_add(o->ev, NULL) == 0 ? hello_say(o) : -ENOMEM;
 }
 
+static bool dir_gone(struct orders *o)
+{
+	if (access(o->dir, F_OK) == 0 || errno != ENOENT)
+		o->orphan_tries = 0;
+	else
+		o->orphan_tries++;
+	return o->orphan_tries > ORPHAN_TRIES;
+}
+
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
 	struct orders *o = arg;
@@ -90,9 +100,13 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	rc = o->ctl_path[0] ? proc_rehello_connect(o->ctl_path) : -ENOENT;
 	if (rc < 0) {
-		retry_arm(o);
+		if (dir_gone(o))
+			o->orphaned(o->arg);
+		else
+			retry_arm(o);
 		return;
 	}
+	o->orphan_tries = 0;
 	o->fd = rc;
 	rc = line_watch(o);
 	if (rc) {
@@ -138,6 +152,8 @@ void orders_configure(struct orders *o, const struct proc_common *c)
 	o->gen = c->gen;
 	memcpy(o->ctl_path, c->ctl_path, sizeof(o->ctl_path));
 	o->ctl_path[sizeof(o->ctl_path) - 1] = 0;
+	memcpy(o->dir, c->dir, sizeof(o->dir));
+	o->dir[sizeof(o->dir) - 1] = 0;
 	o->settled = true;
 }
 

@@ -17,10 +17,13 @@ struct orders {
 	bool settled; /* a configuration came over this socket: from now on other generations' messages are dropped */
 	uint32_t role, index, gen;
 	char ctl_path[108];
+	char dir[PROC_PATH];
+	unsigned orphan_tries;
 	struct proc_process self;
 	/* A message; descriptors of *fds that are kept are set to -1 there, the others are closed afterwards. */
 	void (*take)(void *arg, const struct proc_msg *m, const void *payload, int *fds, unsigned n_fds);
-	void (*joined)(void *arg); /* a new supervisor has taken our HELLO */
+	void (*joined)(void *arg);   /* a new supervisor has taken our HELLO */
+	void (*orphaned)(void *arg); /* the state directory is gone: no supervisor can ever find us again */
 	void *arg;
 	_Alignas(8) char buf[PROC_MSG_MAX];
 };

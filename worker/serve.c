@@ -271,16 +271,20 @@ static void begin(struct worker *w)
 	orders_say(&w->orders, PROC_READY, 0, NULL, 0);
 }
 
-static void take_stop(struct worker *w, const struct proc_msg *m)
+static void stop(struct worker *w, bool keep, uint64_t drain_ns, const char *text)
 {
-	if (m->flags & PROC_STOP_KEEP || !w->announced || w->conf.adopted) {
-		/* The Ollama stays; there is nothing of ours to wait for. */
+	if (keep || !w->announced || w->conf.adopted) { /* the Ollama stays: there is nothing of ours to wait for */
 		event_base_loopexit(w->base, NULL);
 		return;
 	}
 	w->drain.stopping = true;
-	w->drain.until_ns = clock_after_ns(clock_now_ns(), m->arg * NS_PER_MS);
-	worker_event(w, LIFE_EV_STOP, PROBE_ASKED, "the supervisor stops it");
+	w->drain.until_ns = clock_after_ns(clock_now_ns(), drain_ns);
+	worker_event(w, LIFE_EV_STOP, PROBE_ASKED, "%s", text);
+}
+
+static void orphaned(void *arg)
+{
+	stop(arg, false, 0, "the state directory is gone, and the supervisor with it");
 }
 
 static void take_restart(struct worker *w)
@@ -321,7 +325,7 @@ static void take_order(void *arg, const struct proc_msg *m, const void *payload,
 	else if (m->type == PROC_CONF)
 		take_conf(w, payload, m->len);
 	else if (m->type == PROC_STOP)
-		take_stop(w, m);
+		stop(w, m->flags & PROC_STOP_KEEP, m->arg * NS_PER_MS, "the supervisor stops it");
 	else if (!w->announced)
 		log_debug("an order came before the configuration: %u", (unsigned)m->type);
 	else if (m->type == PROC_RESTART)
@@ -382,6 +386,7 @@ int worker_serve(void)
 	w->ollama.pidfd = -1;
 	w->orders.take = take_order;
 	w->orders.joined = joined;
+	w->orders.orphaned = orphaned;
 	w->orders.arg = w;
 	w->base = event_base_new();
 	w->tick = w->base ? event_new(w->base, -1, EV_PERSIST, on_tick, w) : NULL;

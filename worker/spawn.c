@@ -21,6 +21,7 @@
 #define LOG_BYTES_MAX  (16LL << 20)
 #define LOG_BYTES_KEPT (256 << 10) /* of the end of a log that is cut: in ollama.log.1 */
 #define OOM_SCORE      "300"       /* before anything of tsa, the kernel shall take an Ollama */
+#define LOG_PATH       (sizeof(((struct instance *)0)->dir) + 16)
 #define PATH_DEFAULT   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct words {
@@ -145,6 +146,11 @@ int spawn_dir_make(const struct worker *w, struct why *why)
 	return 0;
 }
 
+static void log_path(const struct worker *w, char path[LOG_PATH])
+{
+	snprintf(path, LOG_PATH, "%s/ollama.log", w->ollama.dir);
+}
+
 static bool under_journal(void)
 {
 	const char *env = getenv("JOURNAL_STREAM");
@@ -158,25 +164,67 @@ static bool under_journal(void)
 /* Where the Ollama writes.  Never a pipe to us: it would die of SIGPIPE with its next line after our death. */
 static int output_open(const struct worker *w, struct why *why)
 {
-	char path[sizeof(w->ollama.dir) + 16];
 	int fd = under_journal() ? sd_journal_stream_fd(w->conf.name, LOG_INFO_, 0) : -1;
+	char path[LOG_PATH];
 
 	if (fd >= 0)
 		return fd;
-	snprintf(path, sizeof(path), "%s/ollama.log", w->ollama.dir);
+	log_path(w, path);
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-	return fd >= 0 ? fd : why_set(why, -errno, "cannot open %s: %s", path, strerror(errno));
+	if (fd >= 0)
+		return fd;
+	/* A full disk must not keep an instance from serving. */
+	log_warning("%s: cannot open %s: %s; what Ollama says is lost", w->conf.name, path, strerror(errno));
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : why_set(why, -EIO, "cannot open /dev/null: %s", strerror(errno));
+}
+
+uint64_t spawn_log_size(const struct worker *w)
+{
+	char path[LOG_PATH];
+	struct stat st;
+
+	log_path(w, path);
+	return stat(path, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
+bool spawn_log_error(const struct worker *w, char *out, size_t size)
+{
+	static const char MARK[] = "Error: ";
+	char path[LOG_PATH], tail[2048], *line = NULL;
+	uint64_t length = spawn_log_size(w), from = w->ollama.log_from;
+	ssize_t n;
+	int fd;
+
+	if (length <= from)
+		return false;
+	if (length - from > sizeof(tail) - 1)
+		from = length - (sizeof(tail) - 1);
+	log_path(w, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+	n = fd >= 0 ? pread(fd, tail, sizeof(tail) - 1, (off_t)from) : -1;
+	if (fd >= 0)
+		close(fd);
+	tail[n > 0 ? n : 0] = 0;
+	for (char *p = tail; (p = strstr(p, MARK)); p++)
+		if (p == tail || p[-1] == '\n')
+			line = p + sizeof(MARK) - 1;
+	if (!line)
+		return false;
+	line[strcspn(line, "\r\n")] = 0;
+	snprintf(out, size, "%s", line);
+	return true;
 }
 
 void spawn_log_trim(const struct worker *w)
 {
-	char path[sizeof(w->ollama.dir) + 16], old[sizeof(path) + 2];
+	char path[LOG_PATH], old[LOG_PATH + 2];
 	static char tail[LOG_BYTES_KEPT];
 	struct stat st;
 	ssize_t n;
 	int fd, to;
 
-	snprintf(path, sizeof(path), "%s/ollama.log", w->ollama.dir);
+	log_path(w, path);
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
 	if (fd < 0)
 		return;

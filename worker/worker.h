@@ -51,6 +51,7 @@ struct instance {                    /* instance.c: the process */
 	uint64_t retry_ns; /* BACKOFF is over */
 	uint64_t oom_before;
 	uint64_t log_ns;          /* next look at the size of its log file */
+	uint64_t log_from;        /* how long that was when the process started */
 	struct probe_call *check; /* is its address free? */
 	struct proc_backoff backoff;
 	char dir[PROC_PATH + PROC_NAME + 16];
@@ -189,7 +190,11 @@ int spawn_ollama(const struct worker *w, struct proc_process *out, int *pidfd, s
 /* DIR/instances/NAME exists and belongs to whom we are about to become. */
 int spawn_dir_make(const struct worker *w, struct why *why);
 
-/* Keep the instance's own log file below its bound. */
+/* The instance's own log file: its length, and the last line in which this start of Ollama said why it gives up. */
+uint64_t spawn_log_size(const struct worker *w);
+bool spawn_log_error(const struct worker *w, char *out, size_t size);
+
+/* Keep it below its bound. */
 void spawn_log_trim(const struct worker *w);
 
 /* --- ladder.c ------------------------------------------------------------------------------------------------------------------------ */
