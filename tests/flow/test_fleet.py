@@ -44,7 +44,7 @@ def test_unknown_paths_and_methods(pair):
     assert get(f.port, '/nope')[:2] == (404, '404 page not found')
     s, body, h = get(f.port, '/api/chat')
     assert s == 405 and h['allow'] == 'POST'
-    assert get(f.port, '/debug/pprof/')[0] == 404
+    assert get(f.port, '/debug/pprof/')[0] == 400 and get(f.port, '/debug/pprof')[0] == 404
     assert call(f.port, 'POST', '/api/me', {})[0] == 403
     assert call(f.port, 'DELETE', '/api/%64elete', {'model': 'x'})[0] == 403
 

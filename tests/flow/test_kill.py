@@ -113,7 +113,7 @@ def test_killing_the_router_refuses_nobody_and_it_is_back_within_a_second(sims, 
 
 
 def test_killing_an_ollama_moves_requests_and_ends_streams_with_an_error(sims, fabrics):
-    a, b = sims(1), sims(1)
+    a, b = sims(1, '--parallel', '8'), sims(1, '--parallel', '8')
     f = fabrics(adopt=[a.port, b.port], slots=8)
     load = Load(f.port, streams=6, tokens=60)
     try:

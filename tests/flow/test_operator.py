@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from fabric import BUILD, ROOT, Process, chat, get, wait_for
+from fabric import BUILD, ROOT, Process, chat, free_port, get, wait_for
 
 
 def conf_of(ports, extra='', **per):
@@ -75,7 +75,7 @@ def test_reload_changes_what_changed_and_nothing_else(sims, fabrics):
 
 
 @pytest.mark.parametrize('bad,says', [
-    ('deadlines { queue = 5 }', 'no unit'), ('frobnicate = 1', 'frobnicate'), ('instance "i0" { }', 'command'), ('{', ':'),
+    ('deadlines { queue = 5 }', 'no unit'), ('frobnicate = 1', 'frobnicate'), ('instance "i9" { }', 'command'), ('{', ':'),
 ])
 def test_a_bad_reload_changes_nothing_and_says_where(sims, fabrics, bad, says):
     s = sims(1)
@@ -109,7 +109,6 @@ def test_reloads_under_load_lose_nothing(sims, fabrics):
 
 
 def test_new_listener_by_reload(sims, fabrics):
-    from fabric import free_port
     s = sims(1)
     f = fabrics(conf=conf_of(s.ports))
     other = free_port()
@@ -156,7 +155,7 @@ def test_two_routers_share_the_port_and_the_places(sims, fabrics):
 
 
 def test_wait_ready_times_out_with_its_own_status(tmp_path):
-    p = Process([BUILD / 'tsad', '--listen', '127.0.0.1:0', '--adopt', 'http://127.0.0.1:9', '--state', tmp_path / 's'], tmp_path / 'log')
+    p = Process([BUILD / 'tsad', '--listen', f'127.0.0.1:{free_port()}', '--adopt', 'http://127.0.0.1:9', '--state', tmp_path / 's'], tmp_path / 'log')
     try:
         wait_for(lambda: subprocess.run([BUILD / 'tsactl', '--state', tmp_path / 's', 'version'], capture_output=True, timeout=10).returncode == 0, 10)
         r = subprocess.run([BUILD / 'tsactl', '--state', tmp_path / 's', 'wait', 'ready', '--timeout', '1s'], capture_output=True, text=True, timeout=20)
