@@ -472,6 +472,8 @@ static bool step_answered(struct sim_conn *c)
 		sim_sched_release(&c->ex);
 		c->ex.active = false;
 		c->in->stats.active--;
+		if (sim_conf.log)
+			sim_log_access(&c->ex);
 	}
 	sim_conn_send(c);
 	if (c->out.n > c->out_sent && !c->broken)

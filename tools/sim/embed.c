@@ -72,15 +72,18 @@ static bool tokens_count(struct sim_ex *ex)
 	const struct json *in = ex->embed_input;
 	uint32_t           n = 0;
 
-	if (in->type == JSON_STRING)
+	if (in->type == JSON_STRING) {
 		n = sim_tokens_count(ex, in->text);
+		if (!ex->no_truncate && n > ex->runner->ctx)
+			n = ex->runner->ctx;
+	}
 	for (const struct json *e = in->child; in->type == JSON_ARRAY && e; e = e->next) {
 		uint32_t one = sim_tokens_count(ex, e->text);
 
-		if (ex->no_truncate && one > ex->runner->ctx)
+		if (one > ex->runner->ctx && ex->no_truncate)
 			n = UINT32_MAX;
 		else if (n != UINT32_MAX)
-			n += one;
+			n += one > ex->runner->ctx ? ex->runner->ctx : one;
 	}
 	ex->gen.prompt_tokens = n;
 	return !ex->no_truncate || (n != UINT32_MAX && (in->type == JSON_ARRAY || n <= ex->runner->ctx));

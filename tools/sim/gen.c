@@ -19,7 +19,24 @@ uint32_t sim_tokens_count(const struct sim_ex *ex, struct span text)
 	uint64_t n = 1 + (text.n + per - 1) / per;
 	uint32_t ctx = ex->runner ? ex->runner->ctx : 4096;
 
-	return n > ctx && !ex->no_truncate ? ctx : (uint32_t)n;
+	return n > ctx && !ex->no_truncate && !sim_conf.new_generation ? ctx : (uint32_t)n;
+}
+
+/* Old servers cut a prompt that is too long, or refuse it when asked to; new ones pass the engine's refusal on as text. */
+static bool prompt_refused(struct sim_ex *ex)
+{
+	uint32_t n = ex->gen.prompt_tokens;
+
+	if (n <= ex->runner->ctx)
+		return false;
+	if (!sim_conf.new_generation)
+		sim_ex_fail(ex, 400, "the input length exceeds the context length");
+	else
+		sim_ex_failf(ex, 400,
+			     "{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size, try increasing it\","
+			     "\"type\":\"exceed_context_size_error\",\"n_prompt_tokens\":%u,\"n_ctx\":%u}}",
+			     n, ex->runner->ctx);
+	return true;
 }
 
 static void gen_prompt_done(struct sim_ex *ex)
@@ -60,10 +77,8 @@ void sim_gen_start(struct sim_ex *ex)
 	}
 	sim_answer_choose(ex, &g->answer);
 	g->prompt_tokens = sim_tokens_count(ex, ex->prompt);
-	if (ex->no_truncate && g->prompt_tokens > ex->runner->ctx) {
-		sim_ex_fail(ex, 400, "the input length exceeds the context length");
+	if (prompt_refused(ex))
 		return;
-	}
 	/* Only the old servers take 0 for "no limit"; the new ones hand it to the engine. */
 	if (ex->max_tokens > 0)
 		g->limit = ex->max_tokens > UINT32_MAX / 2 ? ex->runner->ctx * 10 : (uint32_t)ex->max_tokens;

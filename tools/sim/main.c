@@ -98,6 +98,8 @@ static int serve(struct why *why)
 	sim_runner_watch();
 	if (!sim_conf.quiet)
 		banner();
+	if (sim_conf.log)
+		sim_log_start();
 	event_base_dispatch(sim_base);
 	return 0;
 }

@@ -41,6 +41,7 @@ static const char usage[] =
 	"  --fault SPEC           kind=KIND[,model=M][,route=/path][,after_chunks=N][,count=N][,delay_ms=N][,status=N]\n"
 	"  --no-pull              pulls fail as without a network\n"
 	"  --runners              a real child process per loaded model\n"
+	"  --log                  start-up and access lines as a real server writes them, to standard error and output\n"
 	"  --quiet                no banner\n"
 	"  --help\n"
 	"\n"
@@ -69,6 +70,7 @@ enum option_id {
 	OPT_FAULT,
 	OPT_NO_PULL,
 	OPT_RUNNERS,
+	OPT_LOG,
 	OPT_QUIET,
 	OPT_HELP,
 };
@@ -94,6 +96,7 @@ static const struct option long_options[] = {
 	{"fault", required_argument, NULL, OPT_FAULT},
 	{"no-pull", no_argument, NULL, OPT_NO_PULL},
 	{"runners", no_argument, NULL, OPT_RUNNERS},
+	{"log", no_argument, NULL, OPT_LOG},
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
 	{0},
@@ -207,16 +210,16 @@ int sim_options_model_add(struct sim_conf *conf, const char *text, struct why *w
 		.ctx_trained = 4096, .dim = 64,
 	};
 	char           *copy = sim_strdup(text);
-	char           *rest = NULL;
-	char           *word = strtok_r(copy, ",", &rest);
+	char           *rest = copy;
+	char           *word = strsep(&rest, ",");
 	struct sim_name name;
 	int             err = 0;
 
-	if (!word || !sim_name_parse(span_of(word), &name) || !span_copy(m.name, sizeof(m.name), span_of(word)))
+	if (!sim_name_parse(span_of(word), &name) || !span_copy(m.name, sizeof(m.name), span_of(word)))
 		err = why_set(why, -EINVAL, "--model %s: it begins with a model name such as llama3.2:1b", text);
 	if (!err)
 		sha256_hex(m.name, strlen(m.name), m.weights);
-	while (!err && (word = strtok_r(NULL, ",", &rest)))
+	while (!err && (word = strsep(&rest, ",")))
 		err = model_option(&m, word, why);
 	free(copy);
 	if (err)
@@ -299,11 +302,6 @@ static int fault_keep(struct sim_conf *c, const char *text)
 	return 0;
 }
 
-static int profile_read(struct sim_conf *c, const char *name, struct why *why)
-{
-	return sim_profile_add(c, name, why);
-}
-
 struct parse {
 	struct sim_conf *conf;
 	bool             fast;
@@ -320,6 +318,9 @@ static int flag_apply(struct parse *p, int id)
 		return 0;
 	case OPT_RUNNERS:
 		p->conf->runners = true;
+		return 0;
+	case OPT_LOG:
+		p->conf->log = true;
 		return 0;
 	case OPT_QUIET:
 		p->conf->quiet = true;
@@ -344,7 +345,7 @@ static int option_apply(struct parse *p, int id, const char *arg, struct why *wh
 	case OPT_MODEL:
 		return sim_options_model_add(c, arg, why);
 	case OPT_PROFILE:
-		return profile_read(c, arg, why);
+		return sim_profile_add(c, arg, why);
 	case OPT_TOKENS:
 		return number_read(arg, 0, &c->tokens, why);
 	case OPT_PARALLEL:
@@ -405,16 +406,17 @@ static int sim_args_apply(struct parse *p, struct why *why)
 {
 	const char *text = getenv("OLLAMA_SIM_ARGS");
 	char       *copy;
-	char       *rest = NULL;
+	char       *rest;
 	char       *argv[64] = {"OLLAMA_SIM_ARGS"};
 	int         argc = 1;
 	int         err;
 
 	if (!text)
 		return 0;
-	copy = sim_strdup(text);
-	for (char *w = strtok_r(copy, " \t\n", &rest); w && argc < 63; w = strtok_r(NULL, " \t\n", &rest))
-		argv[argc++] = w;
+	rest = copy = sim_strdup(text);
+	for (char *w; (w = strsep(&rest, " \t\n")) && argc < 63;)
+		if (*w)
+			argv[argc++] = w;
 	err = words_apply(p, argc, argv, why);
 	free(copy);
 	return err;
@@ -465,7 +467,7 @@ static int finish(struct parse *p, struct why *why)
 			c->models[i].load_ns = c->models[i].prefill_per_s = c->models[i].decode_per_s = 0;
 	}
 	for (size_t i = 0; i < c->models_n; i++)
-		c->models[i].overlap |= c->overlap;
+		c->models[i].overlap = !c->new_generation && (c->models[i].overlap || c->overlap);
 	if (!c->version[0])
 		snprintf(c->version, sizeof(c->version), "%s", c->new_generation ? "0.33.0" : "0.24.0");
 	if (!err && c->port && c->port + c->ports - 1 > 65535)

@@ -469,7 +469,7 @@ void sim_sched_slot_give(struct sim_ex *ex)
 	next->has_slot = true;
 	next->wait = WAIT_NONE;
 	if (r->dead)
-		sim_ex_fail(next, 500, "llama runner process no longer running: -1 ");
+		sim_ex_failf(next, 500, "%s process no longer running: -1 ", sim_conf.new_generation ? "llama-server" : "llama runner");
 	else
 		next->on_slot(next);
 }

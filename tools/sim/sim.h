@@ -81,6 +81,7 @@ struct sim_conf {
 	bool runners; /* fork a real child per loaded model */
 	bool profiled; /* a profile was named: no default models */
 	bool overlap;  /* OLLAMA_NEW_ENGINE: every model on the engine whose loads overlap */
+	bool log;      /* the log lines of a real server */
 	bool quiet;
 	unsigned parallel;
 	unsigned max_queue;
@@ -745,6 +746,9 @@ extern unsigned sim_insts_n;
 int sim_inst_open(struct sim_inst *in, const char *host, uint16_t port, struct why *why);
 void sim_stats_request(struct sim_ex *ex);
 void sim_stats_body(struct sim_ex *ex);
+/* The lines of a real server's log (log.c). */
+void sim_log_start(void);
+void sim_log_access(const struct sim_ex *ex);
 
 /* --- time and ids (text.c) -------------------------------------------------------------------------------------------- */
 
