@@ -15,6 +15,10 @@
 
 #define MANY_WORDS 256 /* in one list; each kind has its own, lower limit */
 
+/* What the largest file may need: 64 instances with full lists, twice over.  The library does not survive a failed allocation (it
+ * crashes in its own clean-up, or exits), so there must be room before it begins. */
+#define ROOM_BYTES (16U << 20)
+
 /* libconfuse's error function takes no argument of ours, and its lexer is one for the whole process anyway. */
 static struct conf_loading *loading;
 
@@ -196,7 +200,7 @@ static void instances_walk(cfg_t *cfg)
 {
 	cfg_opt_t *opt = cfg_getopt(cfg, conf_section_word(CONF_IN_INSTANCE));
 
-	for (unsigned i = 0; i < cfg_opt_size(opt); i++) {
+	for (unsigned i = 0; i < cfg_opt_size(opt) && i < CONF_INSTANCES; i++) {
 		cfg_t *sec = cfg_opt_getnsec(opt, i);
 		struct conf_instance *inst = sec ? conf_instance_add(loading, cfg_title(sec), section_line(sec)) : NULL;
 
@@ -204,6 +208,23 @@ static void instances_walk(cfg_t *cfg)
 			return;
 		section_walk(sec, CONF_IN_INSTANCE, inst, &loading->instance_lines[loading->whole->conf.n_instances - 1]);
 	}
+}
+
+/* The library would go on to make sections, and compare every title with all before it, for as long as the file lasts. */
+static int instances_count(cfg_t *cfg, cfg_opt_t *opt)
+{
+	if (cfg_opt_size(opt) <= CONF_INSTANCES)
+		return 0;
+	conf_error(loading, loading->file, (unsigned)cfg->line, "there are more than %d instances; take some out", CONF_INSTANCES);
+	return -1;
+}
+
+static bool room_there(void)
+{
+	void *volatile room = malloc(ROOM_BYTES); /* volatile, or the compiler takes the pair out */
+
+	free(room);
+	return room != NULL;
 }
 
 static bool text_parse(cfg_t *cfg, const char *text, size_t n)
@@ -228,12 +249,14 @@ void conf_parse(struct conf_loading *l, const char *text, size_t n, bool main_fi
 	if (n == 0)
 		return;
 	loading = l;
-	cfg = cfg_init(options_make(options, CONF_IN_TOP, main_file), CFGF_NONE);
+	cfg = room_there() ? cfg_init(options_make(options, CONF_IN_TOP, main_file), CFGF_NONE) : NULL;
 	if (!cfg) {
+		l->cut = true;
 		conf_error(l, l->file, 0, "there is no memory to read it");
 		return;
 	}
 	cfg_set_error_function(cfg, error_tell);
+	cfg_set_validate_func(cfg, conf_section_word(CONF_IN_INSTANCE), instances_count);
 	if (!text_parse(cfg, text, n)) {
 		l->cut = true;
 		if (l->report->errors == errors)
