@@ -39,9 +39,19 @@ static int room_check(struct sup *sup, const struct conf *conf, struct why *why)
 		       need, SHM_SLOTS);
 }
 
+/* conf/ marks its warnings; what is left is what refuses the file. */
+static const char *error_first(const struct conf_report *report)
+{
+	for (unsigned i = 0; i < report->n; i++)
+		if (!strstr(report->text[i], ": warning: "))
+			return report->text[i];
+	return NULL;
+}
+
 static int load_check(struct sup *sup, struct conf **out, struct why *why)
 {
 	static struct conf_report report; /* large; there is one thread */
+	const char *first;
 	int err;
 
 	memset(&report, 0, sizeof(report));
@@ -50,11 +60,12 @@ static int load_check(struct sup *sup, struct conf **out, struct why *why)
 		log_line(err < 0 ? LOG_ERR_ : LOG_WARNING_, NULL, "%s", report.text[i]);
 	if (err == 0)
 		return 0;
-	if (!report.n)
+	first = error_first(&report);
+	if (!first)
 		return why_set(why, err, "cannot read %s: %s", sup->options.conf_path, strerror(-err));
 	if (report.errors > 1)
-		return why_set(why, err, "%s (and %u more; `tsad -n` shows all)", report.text[0], report.errors - 1);
-	return why_set(why, err, "%s", report.text[0]);
+		return why_set(why, err, "%s (and %u more; `tsad -n` shows all)", first, report.errors - 1);
+	return why_set(why, err, "%s", first);
 }
 
 /* --- commit ---------------------------------------------------------------------------------------------------------------------- */
