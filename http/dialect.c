@@ -267,10 +267,11 @@ size_t dialect_stream_error(enum stream_shape shape, const char *message, char *
 		return json_wrap("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"",
 				 message, "\"}}\n\n", buf, size);
 	case STREAM_SSE_RESPONSES:
+		/* The members that are documented, and the one that makes the official clients raise. */
 		return json_wrap(
 			"event: error\ndata: {\"type\":\"error\",\"sequence_number\":0,\"code\":\"server_error\",\"param\":null,"
-			"\"message\":\"",
-			message, "\"}\n\n", buf, size);
+			"\"message\":\"the stream broke off; see error\",\"error\":{\"type\":\"server_error\",\"message\":\"",
+			message, "\"}}\n\n", buf, size);
 	case STREAM_NONE:
 		break;
 	}

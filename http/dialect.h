@@ -58,22 +58,28 @@ enum dialect route_dialect_of(const char *path);
 /* "GET, HEAD" for the Allow header of a 405, into `buf`. */
 const char *route_allow(const struct route *r, char *buf, size_t size);
 
-/* The body of an error answer in a dialect, JSON-escaped and complete, into `buf`; its length (always < size; message is cut to fit). Native: {"error":…};
- * OpenAI: {"error":{message,type,param,code}}; Anthropic: {"type":"error","error":{…},"request_id":…}. */
+/* The body of an error answer in a dialect, complete and NUL-terminated, into `buf`; its length.  A message that does not fit is cut
+ * between characters; 0 when not even an empty one fits.  Bytes of `message` are escaped as Go's encoder does, invalid UTF-8 replaced.
+ * Native: {"error":...}; OpenAI and Anthropic end in a newline, as Ollama's do.  OpenAI's type is Ollama's choice too: api_error but for
+ * 400 and 404, so also for 429 and 503; the official client picks its exception by the status.  `request_id` is Anthropic's, may be NULL. */
 size_t dialect_error(enum dialect d, unsigned status, const char *message, const char *request_id, char *buf, size_t size);
 
 /* The Content-Type of that body. */
 const char *dialect_error_type(enum dialect d);
 
-/* What to append to a stream that broke after output began, so that no client takes it for complete: NDJSON {"error":…}\n;
- * OpenAI SSE data: {"error":{…}}\n\n; Anthropic event: error; Responses event: error (its documented `error` event).  Length. */
+/* What to append to a stream that broke after output began, so that no client takes it for complete; its length.  NDJSON
+ * {"error":...}; OpenAI data: {"error":{...}}; Anthropic event: error; Responses event: error with the documented members (the sequence
+ * number is not known here and is 0) and an error object, without which the official clients would go on as if nothing were.  Send a
+ * newline before it where stream_watch_midline() says so, and no final event after it. */
 size_t dialect_stream_error(enum stream_shape shape, const char *message, char *buf, size_t size);
 
 /* --- the end of a stream ------------------------------------------------------------------------------------------------ */
 
-/* Watches a response body pass by and knows whether its final object came.  A few dozen bytes of state, no buffer, fed with any cuts.
- * Exact: text that merely contains the words does not count, because only top-level keys of a line's object (NDJSON) and whole
- * data/event lines (SSE) do. */
+/* Watches a response body pass by and knows whether its final object came.  One cache line of state, fed with any cuts, well under a
+ * nanosecond a byte.  Exact: text that merely contains the words does not count, because only top-level keys of a line's object (NDJSON)
+ * and whole lines of a whole event (SSE) do, and only when that object is closed or that event has its empty line.
+ * Final is "done":true or "status":"success"; data: [DONE]; event message_stop; event response.completed, .incomplete or .failed.
+ * Keys written with escapes and lines ended by CR alone, which no model server writes, are not seen: such a stream counts as broken. */
 struct stream_watch {
 	uint64_t items; /* NDJSON: objects that are neither final nor an error; SSE: events that carry output */
 	uint32_t depth; /* of nested JSON, the line's own object being 1 */
@@ -91,5 +97,5 @@ struct stream_watch {
 
 void stream_watch_init(struct stream_watch *w, enum stream_shape shape);
 void stream_watch_feed(struct stream_watch *w, const char *p, size_t n);
-/* True when the stream is inside a line: an error line must then begin with a newline. */
+/* True when the stream is inside a line or, SSE, an event: what is appended must then begin with a newline. */
 bool stream_watch_midline(const struct stream_watch *w);

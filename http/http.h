@@ -11,8 +11,8 @@
 
 #include "base/span.h"
 
-#define HTTP_HEADERS_MAX    64 /* header lines in one head; promises.md's control list, nginx and HAProxy use about 100 */
-#define HTTP_HEAD_BYTES     (16 * 1024)
+#define HTTP_HEADERS_MAX 64 /* header lines in one head; promises.md's control list, nginx and HAProxy use about 100 */
+#define HTTP_HEAD_BYTES  (16 * 1024)
 
 enum http_method {
 	HTTP_NONE = 0,

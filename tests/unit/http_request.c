@@ -99,6 +99,8 @@ static struct row ACCEPTED[] = {
 	{"length with leading zeros", RAW(POST HOST "Content-Length: 003\r\n" END), 0, "POST path=/api/chat query= host=h 1.1 body=3 keep n=2"},
 	{"longest length", RAW(POST HOST "Content-Length: 999999999999999999\r\n" END), 0,
 	 "POST path=/api/chat query= host=h 1.1 body=999999999999999999 keep n=2"},
+	{"body with a type", RAW(POST HOST "Content-Type: application/json\r\nContent-Length: 5\r\n" END "hello"), 0,
+	 "POST path=/api/chat query= host=h 1.1 body=5 keep n=3"},
 	{"body in chunks", RAW(POST HOST "Transfer-Encoding: chunked\r\n" END), 0, "POST path=/api/chat query= host=h 1.1 body=chunked keep n=2"},
 	{"CHUNKED in capitals", RAW(POST HOST "Transfer-Encoding: CHUNKED\r\n" END), 0,
 	 "POST path=/api/chat query= host=h 1.1 body=chunked keep n=2"},
@@ -351,6 +353,20 @@ static void test_long_name(void **state)
 	assert_int_equal(head.content_length, 7);
 }
 
+static void test_longest_host(void **state)
+{
+	static struct http_head head;
+	struct http_fault fault;
+	char raw[400];
+
+	(void)state;
+	for (int n = 261; n <= 262; n++) {
+		int len = snprintf(raw, sizeof(raw), "GET / HTTP/1.1\r\nHost: %0*d\r\n\r\n", n, 0);
+
+		assert_int_equal(http_request_parse(raw, (size_t)len, 0, &LIMITS, &head, &fault), n == 261 ? HTTP_DONE : HTTP_BAD);
+	}
+}
+
 static void test_header_ids(void **state)
 {
 	static const char *const NAMES[] = {
@@ -385,7 +401,7 @@ static void test_header_ids(void **state)
 
 static void test_look_up(void **state)
 {
-	static const char RAWTEXT[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: a, B ,,c\r\nX-None:\r\nConnection: d\r\n\r\n";
+	static const char RAWTEXT[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: a, B ,,c\r\nX-None:\r\nTE: e\r\nConnection: d\r\n\r\n";
 	static struct http_head head;
 	struct http_fault fault;
 
@@ -412,6 +428,7 @@ int main(void)
 	TEST_ADD(&t, test_head_too_large);
 	TEST_ADD(&t, test_target_too_long);
 	TEST_ADD(&t, test_long_name);
+	TEST_ADD(&t, test_longest_host);
 	TEST_ADD(&t, test_header_ids);
 	TEST_ADD(&t, test_look_up);
 	return table_run("http_request", &t);

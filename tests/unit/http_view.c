@@ -96,6 +96,8 @@ static struct row SOUND[] = {
 	{"empty key", RAW("{\"\":1}"), VIEW_OK, "0", 0},
 	{"key with other escapes", RAW("{\"mode\\n\":1,\"\\\"model\":2}"), VIEW_OK, "0", 0},
 	{"key with invalid UTF-8", RAW("{\"model\xff\":1,\"\xc5\":2,\"\xe2\x84\":3}"), VIEW_OK, "0", 0},
+	{"neighbours of long s and Kelvin", RAW("{\"\xc5\xbetream\":1,\"\xe2\x84\xab" "eep_alive\":2,\"\xe2\x85\xaa" "eep_alive\":3,\"\\u017etream\":4}"), VIEW_OK, "0", 0},
+	{"escaped NUL", RAW("{\"prompt\":\"\\u0000\"}"), VIEW_OK, "prompt=S\"\\u0000\" 6", 0},
 	{"key with a surrogate", RAW("{\"model\\ud800\":1}"), VIEW_OK, "0", 0},
 	{"options that reload", RAW("{\"options\":{\"num_ctx\":1,\"temperature\":0.5,\"num_batch\":2,\"num_gpu\":3,\"main_gpu\":4,\"use_mmap\":true,"
 				    "\"num_thread\":6,\"draft_num_predict\":null}}"), VIEW_OK,
@@ -144,6 +146,8 @@ static struct row UNSOUND[] = {
 	{"key in single quotes", RAW("{'a':1}"), VIEW_SYNTAX, NULL, 1},
 	{"number for a key", RAW("{1:1}"), VIEW_SYNTAX, NULL, 1},
 	{"key below without quotes", RAW("{\"a\":{b:1}}"), VIEW_SYNTAX, NULL, 6},
+	{"no colon below", RAW("{\"a\":{\"b\" 1}}"), VIEW_SYNTAX, NULL, 10},
+	{"second key below without quotes", RAW("{\"a\":{\"b\":1,c:1}}"), VIEW_SYNTAX, NULL, 12},
 	{"comma at the end below", RAW("{\"a\":{\"b\":1,}}"), VIEW_SYNTAX, NULL, 12},
 	{"array closed by a brace", RAW("{\"a\":[1}}"), VIEW_SYNTAX, NULL, 7},
 	{"object closed by a bracket", RAW("{\"a\":{\"b\":1]}"), VIEW_SYNTAX, NULL, 11},

@@ -75,6 +75,10 @@ static struct row ROWS[] = {
 	{"done in text", ND, CHAT("\\\"done\\\":true}", "false"), 0, 1, false},
 	{"done in text after backslashes", ND, CHAT("\\\\\\\"done\\\":true", "false"), 0, 1, false},
 	{"text ends in a backslash", ND, "{\"a\":\"\\\\\",\"done\":true}\n", F, 0, false},
+	{"done in text of the first level", ND, "{\"response\":\"x\\\",\\\"done\\\":true,\\\"y\\\":\\\"\",\"done\":false}\n", 0, 1, false},
+	{"done in text of the first level, plain in between", ND, "{\"response\":\"\\\\\\\",\\\"done\\\":true}\"}\n", 0, 1, false},
+	{"blanks of each kind after a word", ND, "{\"done\":true\t}\n{\"done\":false\r,\"a\":1}\n", F, 1, false},
+	{"done with a control byte in it", ND, "{\"do\x01ne\":true,\"a\x01\":\"\x02\"}\n", 0, 1, false},
 	{"done one level down", ND, "{\"a\":{\"done\":true},\"done\":false}\n", 0, 1, false},
 	{"done in an array", ND, "{\"a\":[{\"done\":true}]}\n", 0, 1, false},
 	{"done in a key", ND, "{\"\\\"done\\\":true\":1,\"xdone\":true,\"done2\":true}\n", 0, 1, false},
@@ -217,7 +221,7 @@ static void test_own_error(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(SHAPES); i++) {
 		struct stream_watch w;
-		char buf[256];
+		char buf[512];
 		size_t n = dialect_stream_error(SHAPES[i], "the \"model\" died\n", buf, sizeof(buf));
 
 		stream_watch_init(&w, SHAPES[i]);
