@@ -67,7 +67,7 @@ struct conf {
 	unsigned         routers;
 	char             user[32];  /* "" : tsa if there is such a user, else stay */
 	char             group[32]; /* who may use the control socket beside root and the supervisor's own uid; "" nobody */
-	char             state_dir[200];
+	char             state_dir[200]; /* never empty */
 	char             log_level[16];
 	char             default_model[128];
 	bool             manage; /* management = allow */

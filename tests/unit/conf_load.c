@@ -362,11 +362,18 @@ static void more_messages_than_fit_are_counted(void **state)
 	assert_int_equal(report.more, 40 - CONF_MESSAGES);
 }
 
-static void the_example_loads(void **state)
+static void the_examples_load(void **state)
 {
+	static const char *const examples[] = {"etc/instances.d/chat.conf.example", "etc/instances.d/embed.conf.example"};
 	struct conf *c = NULL;
 
 	(void)state;
+	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+		assert_int_equal(conf_load(examples[i], &c, &report), 0);
+		assert_int_equal(report.n, 0);
+		assert_int_equal(c->n_instances, 1);
+		conf_destroy(&c);
+	}
 	assert_int_equal(conf_load("etc/tsa.conf", &c, &report), 0);
 	assert_int_equal(report.n, 0);
 	assert_int_equal(c->n_instances, 1);
@@ -386,7 +393,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_secret_in_an_open_file_is_warned_of, setup, teardown),
 		cmocka_unit_test_setup_teardown(untrusted_files_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_messages_than_fit_are_counted, setup, teardown),
-		cmocka_unit_test(the_example_loads),
+		cmocka_unit_test(the_examples_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
