@@ -40,6 +40,7 @@ def common(out, contestant):
     if watched:
         count = max(out["window"]["count"], 1)
         numbers["cpu_us"] = watched[0]["cpu_us_per_unit"]
+        numbers["wait_share"] = watched[0]["wait_us"] / max(out["window"]["seconds"] * 1e6, 1e-9)
         numbers["user_us"] = watched[0]["user_us"] / count
         numbers["system_us"] = watched[0]["system_us"] / count
         for name, w in zip(contestant.others, watched[1:]):

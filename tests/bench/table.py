@@ -4,6 +4,7 @@ from statistics import median
 
 from contestants import REFERENCE
 
+WAIT_SHARE = 0.05  # of the measured time, above which figures are doubtful
 HEADS = {"cpu_us": "CPU us", "rss_bytes": "bytes", "instructions": "instructions"}
 
 
@@ -78,4 +79,7 @@ def show(case, results, say):
         workers = [v for k, v in helpers.items() if k.startswith("worker")]
         say(f"  tsa's other processes, in % of a core: supervisor {helpers['supervisor']:.2f}, each of {len(workers)} workers "
             f"{sum(workers) / len(workers):.2f}")
+    waits = {name: n["wait_share"]["median"] for name, n in s.items() if n.get("wait_share", {}).get("median", 0) > WAIT_SHARE}
+    if waits:
+        say("  disturbed: others had the core while these wanted it: " + ", ".join(f"{k} {100 * v:.0f} % of the time" for k, v in waits.items()))
     return s

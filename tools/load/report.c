@@ -58,6 +58,17 @@ static double per_unit_us(const struct report *r, uint64_t ns)
 	return r->units ? (double)ns / (double)r->units / 1000.0 : 0.0;
 }
 
+static void print_json_watched(const struct report *r, unsigned i)
+{
+	const struct watch_state *open = &r->open[i], *close = &r->close[i];
+
+	printf("%s{\"pid\":%d,\"cpu_us\":%.3f,\"wait_us\":%.3f,", i ? "," : "", (int)r->options->watch[i],
+	       (double)(close->cpu_ns - open->cpu_ns) / 1e3, (double)(close->wait_ns - open->wait_ns) / 1e3);
+	printf("\"user_us\":%.3f,\"system_us\":%.3f,\"cpu_us_per_unit\":%.4f,", (double)(close->user_ns - open->user_ns) / 1e3,
+	       (double)(close->system_ns - open->system_ns) / 1e3, per_unit_us(r, close->cpu_ns - open->cpu_ns));
+	printf("\"rss_before_bytes\":%" PRIu64 ",\"rss_open_bytes\":%" PRIu64 "}", r->before[i].rss_bytes, open->rss_bytes);
+}
+
 static void print_json(const struct report *r, const char *command)
 {
 	uint64_t window_ns = r->close_ns - r->open_ns;
@@ -76,12 +87,7 @@ static void print_json(const struct report *r, const char *command)
 		printf("\"%s\":%.1f,", QUANTILES[i].word, (double)hist_quantile_ns(&r->hist, QUANTILES[i].share) / 1e3);
 	printf("\"max\":%.1f},\"watched\":[", (double)r->hist.max_ns / 1e3);
 	for (unsigned i = 0; i < r->options->n_watch; i++)
-		printf("%s{\"pid\":%d,\"cpu_us\":%.3f,\"user_us\":%.3f,\"system_us\":%.3f,\"cpu_us_per_unit\":%.4f,"
-		       "\"rss_before_bytes\":%" PRIu64 ",\"rss_open_bytes\":%" PRIu64 "}",
-		       i ? "," : "", (int)r->options->watch[i], (double)(r->close[i].cpu_ns - r->open[i].cpu_ns) / 1e3,
-		       (double)(r->close[i].user_ns - r->open[i].user_ns) / 1e3,
-		       (double)(r->close[i].system_ns - r->open[i].system_ns) / 1e3,
-		       per_unit_us(r, r->close[i].cpu_ns - r->open[i].cpu_ns), r->before[i].rss_bytes, r->open[i].rss_bytes);
+		print_json_watched(r, i);
 	printf("]}\n");
 }
 

@@ -26,26 +26,27 @@ static size_t proc_read(const char *path, char *buf, size_t size)
 	return (size_t)n;
 }
 
-static uint64_t tasks_cpu_ns(pid_t pid)
+static void tasks_take(pid_t pid, struct watch_state *out)
 {
 	char path[300], text[128];
-	uint64_t sum_ns = 0, ns;
+	uint64_t cpu_ns, wait_ns;
 	struct dirent *e;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	dir = opendir(path);
 	if (!dir)
-		return 0;
+		return;
 	while ((e = readdir(dir))) {
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/task/%.32s/schedstat", (int)pid, e->d_name);
-		if (proc_read(path, text, sizeof(text)) && sscanf(text, "%" SCNu64, &ns) == 1)
-			sum_ns += ns;
+		if (proc_read(path, text, sizeof(text)) && sscanf(text, "%" SCNu64 " %" SCNu64, &cpu_ns, &wait_ns) == 2) {
+			out->cpu_ns += cpu_ns;
+			out->wait_ns += wait_ns;
+		}
 	}
 	closedir(dir);
-	return sum_ns;
 }
 
 static void stat_take(pid_t pid, struct watch_state *out)
@@ -87,7 +88,7 @@ struct watch_state watch_take(pid_t pid)
 	struct watch_state s = {0};
 
 	stat_take(pid, &s);
-	s.cpu_ns = tasks_cpu_ns(pid);
+	tasks_take(pid, &s);
 	if (!s.cpu_ns)
 		s.cpu_ns = s.user_ns + s.system_ns;
 	s.rss_bytes = rss_take(pid);

@@ -10,6 +10,7 @@
 
 struct watch_state {
 	uint64_t cpu_ns;
+	uint64_t wait_ns; /* ready to run, but others had the core: 0 where there is no schedstat */
 	uint64_t user_ns;
 	uint64_t system_ns;
 	uint64_t rss_bytes;
