@@ -1,0 +1,137 @@
+/* A token is asked for where it costs nobody anything; a busy instance is wedged only when nothing moves and failures pile up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "worker/judge.h"
+
+#define NOW (100000 * NS_PER_S)
+
+static struct judge_facts quiet(void)
+{
+	return (struct judge_facts){.now_ns = NOW,
+				    .moved_ns = NOW,
+				    .proof_ns = NOW - NS_PER_S,
+				    .tried_ns = NOW - NS_PER_S,
+				    .took_ns = 50 * NS_PER_MS,
+				    .probe_ns = NS_PER_S,
+				    .able_ns = 30 * NS_PER_S,
+				    .warm_ns = 120 * NS_PER_S};
+}
+
+static void a_quiet_instance_is_tried_now_and_then(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.proof_ns = f.tried_ns = NOW - 31 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_TRY);
+	f.tried_ns = NOW - NS_PER_S; /* just asked, and failed in a way that says nothing */
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+}
+
+static void a_used_one_keeps_its_cache(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	f.proof_ns = f.tried_ns = NOW - 3600 * NS_PER_S;
+	f.used_ns = NOW - 60 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.used_ns = NOW - 121 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_TRY);
+}
+
+static void a_slow_one_is_tried_seldom(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	f.took_ns = 5 * NS_PER_S;
+	f.proof_ns = f.tried_ns = NOW - 99 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.proof_ns = f.tried_ns = NOW - 101 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_TRY);
+}
+
+static void failures_make_an_idle_one_suspect_at_once(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	f.used_ns = NOW - NS_PER_S;
+	f.fail_streak = 1;
+	f.failed_ns = NOW - NS_PER_MS;
+	assert_int_equal(judge_able(&f), JUDGE_TRY);
+	f.tried_ns = NOW; /* once for each failure */
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.tried_ns = 0;
+	f.proof_ns = NOW; /* a token came after it */
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+}
+
+static void a_working_busy_one_is_left_alone(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	f.in_flight = 1;
+	f.fail_streak = 20;
+	f.runners_known = true;
+	f.moved_ns = NOW - 3600 * NS_PER_S;
+	f.runners_idle_since_ns = NOW; /* they work */
+	f.proof_ns = f.tried_ns = 0;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+}
+
+static void a_busy_one_that_does_not_work_is_wedged(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	f.in_flight = 1;
+	f.fail_streak = 3;
+	f.runners_known = true;
+	f.runners_idle_since_ns = NOW - 3600 * NS_PER_S; /* idle for an hour, but the request came this second */
+	f.moved_ns = NOW - NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.moved_ns = NOW - 11 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
+	f.fail_streak = 0; /* nothing failed yet: a router's reader may be stalled, so wait longer than it may */
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.moved_ns = NOW - 91 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
+}
+
+static void without_sight_of_the_runners_only_failures_count(void **state)
+{
+	struct judge_facts f = quiet();
+
+	(void)state;
+	f.in_flight = 1;
+	f.moved_ns = NOW - 3600 * NS_PER_S;
+	f.fail_streak = 3;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.fail_streak = 6;
+	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_quiet_instance_is_tried_now_and_then),
+		cmocka_unit_test(a_used_one_keeps_its_cache),
+		cmocka_unit_test(a_slow_one_is_tried_seldom),
+		cmocka_unit_test(failures_make_an_idle_one_suspect_at_once),
+		cmocka_unit_test(a_working_busy_one_is_left_alone),
+		cmocka_unit_test(a_busy_one_that_does_not_work_is_wedged),
+		cmocka_unit_test(without_sight_of_the_runners_only_failures_count),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
