@@ -138,7 +138,8 @@ int conn_writev(struct conn *c, struct iovec *iov, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		total += iov[i].iov_len;
 	do
-		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+			      : sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0) {
 		if (errno != EAGAIN)

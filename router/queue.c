@@ -52,7 +52,7 @@ static void publish_in_flight(struct router *r, unsigned slot)
  * one steps back, so an instance never gets more than its places. */
 static bool place_take(struct router *r, unsigned slot)
 {
-	if (r->conf.active && r->active >= r->conf.active)
+	if (r->conf.active && view_active(r) >= r->conf.active)
 		return false;
 	r->slots[slot].in_flight++;
 	publish_in_flight(r, slot);

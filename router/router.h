@@ -267,6 +267,8 @@ struct slot {
 void view_refresh(struct router *r, uint64_t now_ns);
 /* Places taken on a slot by every router. */
 unsigned view_in_flight(struct router *r, unsigned slot);
+/* Generations in flight on all slots, by every router. */
+unsigned view_active(struct router *r);
 
 /* --- queue.c: now, later or no ---------------------------------------------------------------------------------------------------- */
 

@@ -98,22 +98,32 @@ void view_refresh(struct router *r, uint64_t now_ns)
 	}
 }
 
+/* Is router `i` another one that lives?  A dead router's counts vanish with its generation. */
+static bool sibling(const struct router *r, unsigned i)
+{
+	struct shm_child_line child;
+	struct shm_router_ident ident;
+
+	return i != r->conf.common.index && shm_read_router_child(r->board, i, &child) == 0 && shm_read_router_ident(r->board, i, &ident) == 0 &&
+	       child.gen == ident.gen && child.pid;
+}
+
 unsigned view_in_flight(struct router *r, unsigned slot)
 {
 	uint64_t sum = r->slots[slot].in_flight;
 
-	if (r->conf.routers <= 1 || !r->board)
-		return (unsigned)sum;
-	for (unsigned i = 0; i < r->conf.routers && i < SHM_ROUTERS; i++) {
-		struct shm_child_line child;
-		struct shm_router_ident ident;
-
-		/* A dead router's counts vanish with its generation. */
-		if (i == r->conf.common.index || shm_read_router_child(r->board, i, &child) ||
-		    shm_read_router_ident(r->board, i, &ident))
-			continue;
-		if (child.gen == ident.gen && child.pid)
+	for (unsigned i = 0; r->conf.routers > 1 && r->board && i < r->conf.routers; i++)
+		if (sibling(r, i))
 			sum += atomic_load_explicit(&shm_router_slot(r->board, i, slot)->in_flight, memory_order_seq_cst);
-	}
+	return (unsigned)sum;
+}
+
+unsigned view_active(struct router *r)
+{
+	uint64_t sum = r->active;
+
+	for (unsigned i = 0; r->conf.routers > 1 && r->board && i < r->conf.routers; i++)
+		if (sibling(r, i))
+			sum += shm_get(&shm_router_counters(r->board, i)->active);
 	return (unsigned)sum;
 }
