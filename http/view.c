@@ -181,7 +181,7 @@ static bool value_end(struct cursor *c, const struct nest *nest, unsigned floor,
 /* An array or object that stands `depth` containers deep. */
 static enum view_fault container_skip(struct cursor *c, unsigned depth)
 {
-	struct nest nest;
+	struct nest nest = {{0}};
 	unsigned level = depth;
 
 	do {
