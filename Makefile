@@ -208,10 +208,11 @@ fuzz: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
 .PHONY: install uninstall
 MAN8 := tsad.8 tsactl.8
 MAN5 := tsa.conf.5
+MAN7 := tsa-http.7
 MAN1 := ollama-sim.1 tsa-load.1
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d \
-		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(foreach n,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(foreach n,1 5 7 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
 	install -m755 $(B)/tsad $(DESTDIR)$(PREFIX)/sbin/
 	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(DESTDIR)$(PREFIX)/bin/
 	install -m755 $(B)/tsa-worker $(B)/tsa-router $(DESTDIR)$(LIBEXECDIR)/
@@ -219,13 +220,16 @@ install: all
 	install -m644 etc/tsa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf
 	install -m644 $(addprefix man/,$(MAN8)) $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m644 $(addprefix man/,$(MAN5)) $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m644 $(addprefix man/,$(MAN7)) $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -m644 $(addprefix man/,$(MAN1)) $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m644 etc/instances.d/*.example $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d/
 	[ -e $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf ] || install -m644 etc/tsa.conf $(DESTDIR)$(SYSCONFDIR)/tsa/
 # The operator's configuration stays.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/tsad $(addprefix $(DESTDIR)$(PREFIX)/bin/,tsactl ollama-sim tsa-load) $(DESTDIR)$(UNITDIR)/tsa.service \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(MAN8)) \
-		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(MAN5)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(MAN1))
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(MAN5)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man7/,$(MAN7)) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(MAN1))
 	rm -rf $(DESTDIR)$(LIBEXECDIR)
 
 .PHONY: format clean
