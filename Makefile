@@ -178,7 +178,7 @@ $(VENV)/ok: tests/requirements.txt
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 flow: all $(VENV)/ok
-	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow $(if $(T),-k '$(T)')
+	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint
 asan:
