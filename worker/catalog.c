@@ -90,6 +90,7 @@ static void take_tag(struct catalog *c, const struct probe_model *t)
 		m->retry_ns = 0;
 	}
 	m->available = true;
+	m->absent_said = false;
 }
 
 void catalog_take_tags(struct catalog *c, const struct probe_models *tags)

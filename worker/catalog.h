@@ -26,9 +26,10 @@ struct model {
 	unsigned caps;
 	unsigned configured; /* 1 for the primary, 2 … in the order of the configuration; 0: not configured */
 	bool available, resident, loading;
-	bool show_asked; /* capabilities were asked for by /api/show, whatever came of it */
-	bool embed_only; /* learned from a refusal */
-	bool held;       /* unloaded on purpose: not kept warm until somebody wants it again */
+	bool show_asked;  /* capabilities were asked for by /api/show, whatever came of it */
+	bool absent_said; /* the operator was told that a configured one is missing */
+	bool embed_only;  /* learned from a refusal */
+	bool held;        /* unloaded on purpose: not kept warm until somebody wants it again */
 };
 
 struct catalog {

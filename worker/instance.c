@@ -149,6 +149,10 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 	siginfo_t si = {0};
 
 	(void)what;
+	if (!w->ollama.child && w->ollama.ending) {
+		process_dead(w, SHM_DEATH_UNKNOWN, 0);
+		return;
+	}
 	if (!w->ollama.child) { /* its first worker died; the supervisor reaps it and tells */
 		event_del(w->ollama.ev);
 		w->ollama.reap_ns = clock_after_ns(clock_now_ns(), REAPED_WAIT_NS);

@@ -35,6 +35,18 @@ static void count_fail(struct worker *w)
 
 /* --- it lives --------------------------------------------------------------------------------------------------------------------- */
 
+/* A build from source says 0.0.0; then the argv of its runner tells the generation. */
+static void version_set(struct worker *w, const char *version)
+{
+	bool tell = strcmp(version, "0.0.0") == 0 && w->ladder.runners_known;
+
+	memset(w->vital.version, 0, sizeof(w->vital.version));
+	snprintf(w->vital.version, sizeof(w->vital.version), "%.20s%s", version,
+		 !tell                  ? ""
+		 : w->ladder.runner_new ? " (new)"
+					: " (old)");
+}
+
 static void version_ok(struct worker *w, const struct probe_reply *r)
 {
 	struct ladder *l = &w->ladder;
@@ -42,12 +54,12 @@ static void version_ok(struct worker *w, const struct probe_reply *r)
 	bool news = !l->answers;
 
 	l->answers = true;
+	l->answered_ns = clock_now_ns();
 	l->lost = 0;
 	l->lost_ns = 0;
 	w->vital.up_ns = r->took_ns;
 	w->vital.fail_streak = 0;
-	memset(w->vital.version, 0, sizeof(w->vital.version));
-	snprintf(w->vital.version, sizeof(w->vital.version), "%.31s", r->version);
+	version_set(w, r->version);
 	if (state == SHM_STATE_STARTING || (state == SHM_STATE_SICK && news))
 		worker_event(w, LIFE_EV_ANSWERS, PROBE_OK, "%s", "");
 }
@@ -109,6 +121,21 @@ static void target_look(struct worker *w)
 		worker_event(w, LIFE_EV_TARGET, PROBE_LOADING, "%s", m->name);
 }
 
+static void absent_say(struct worker *w)
+{
+	for (unsigned i = 0; i < w->catalog.n; i++) {
+		struct model *m = &w->catalog.at[i];
+		struct log_about about = worker_about(w, LOG_EV_MODEL_FAILED, m->name);
+
+		if (!m->configured || m->available || m->absent_said)
+			continue;
+		m->absent_said = true;
+		log_line(LOG_WARNING_, &about,
+			 "%s: %s is configured and not in its store; pull it there, or correct the configuration", w->conf.name,
+			 m->name);
+	}
+}
+
 static void on_tags(void *arg, const struct probe_reply *r)
 {
 	struct worker *w = arg;
@@ -124,6 +151,7 @@ static void on_tags(void *arg, const struct probe_reply *r)
 	}
 	w->vital.tags_ns = r->took_ns;
 	catalog_take_tags(&w->catalog, r->models);
+	absent_say(w);
 	w->traffic.wishes_due_ns = 0;
 	target_look(w);
 	publish_models(w);
@@ -218,7 +246,8 @@ static void able_failed(struct worker *w, const struct probe_reply *r, uint64_t 
 	count_fail(w);
 	l->able_due_ns = now_ns + (NS_PER_S << (l->able_fails < ABLE_TWICE ? l->able_fails : ABLE_TWICE));
 	if (r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW) {
-		if (w->traffic.served == l->able_served) /* else others were served meanwhile: it was only slow */
+		/* Wedged, unless others were served meanwhile, or it is silent altogether: that is for /api/version to find. */
+		if (w->traffic.served == l->able_served && l->answered_ns > l->able_tried_ns)
 			wedged(w, "a one-token request on the idle instance had no answer in time");
 		return;
 	}
@@ -359,6 +388,7 @@ static void runners_take(struct worker *w, const struct probe_tree *t, uint64_t 
 	if (!t->n_runners || !l->runners_known || cpu < l->runners_cpu_ns || cpu - l->runners_cpu_ns > elapsed_ns / 100)
 		l->runners_idle_since_ns = now_ns;
 	l->runners_known = t->n_runners > 0;
+	l->runner_new = t->n_runners && t->runners[0].server;
 	l->runners_cpu_ns = cpu;
 }
 

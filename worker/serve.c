@@ -211,11 +211,15 @@ static void conf_apply(struct worker *w)
 {
 	const char *names[PROC_MODELS];
 	unsigned n = w->conf.n_models < PROC_MODELS ? w->conf.n_models : PROC_MODELS;
+	char before[sizeof(w->catalog.primary)];
 
 	for (unsigned i = 0; i < n; i++)
 		names[i] = w->conf.models[i];
+	memcpy(before, w->catalog.primary, sizeof(before));
 	catalog_configure(&w->catalog, names, n);
 	(void)catalog_primary_choose(&w->catalog);
+	if (strcmp(before, w->catalog.primary) != 0)
+		w->loads.touched_ns = 0; /* a new primary is loaded as soon as the instance is idle */
 	log_set_level((enum log_level)w->conf.common.log_level);
 	w->vital.fds_limit = w->conf.fds_limit;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -254,6 +255,7 @@ static void become_ollama(const char *file, char *const *argv, char *const *env,
 	sigaction(SIGPIPE, &dfl, NULL);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
 		_exit(126);
+	prctl(PR_SET_DUMPABLE, 1); /* after a change of user /proc/self is root's */
 	score = open("/proc/self/oom_score_adj", O_WRONLY);
 	if (score >= 0)
 		(void)!write(score, OOM_SCORE, sizeof(OOM_SCORE) - 1);

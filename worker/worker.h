@@ -63,12 +63,13 @@ struct ladder { /* ladder.c: the probes */
 	uint64_t version_due_ns, tags_due_ns, ps_due_ns, sample_due_ns;
 	uint64_t ps_asked_ns;
 	unsigned lost, ps_fails, able_fails;
-	bool answers;     /* the last /api/version did */
+	bool answers; /* the last /api/version did */
+	uint64_t answered_ns;
 	uint64_t lost_ns; /* since when it does not */
 	uint64_t able_due_ns, able_tried_ns, able_served;
 	uint64_t runners_idle_since_ns, runners_cpu_ns;
 	uint64_t sampled_ns;
-	bool runners_known, climbed;
+	bool runners_known, runner_new, climbed;
 	char able_model[PROBE_NAME];
 	char show_model[PROBE_NAME];
 };
