@@ -12,11 +12,11 @@
 static bool board_whole(const struct shm_fds *fds)
 {
 	const int *at = &fds->owner;
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < SHM_FDS_COUNT; i++)
-		if (at[i] < 0)
-			return false;
-	return true;
+	while (n < SHM_FDS_COUNT && at[n] >= 0)
+		n++;
+	return n == SHM_FDS_COUNT;
 }
 
 /* A board without its state file is worth nothing: nobody could tell which generations its lines are of. */
@@ -47,18 +47,6 @@ static bool board_take_back(struct sup *sup, struct shm_fds *kept, const struct 
 	return true;
 }
 
-static void board_keep(struct sup *sup)
-{
-	const int *at = &sup->board.owner;
-	char name[16];
-
-	for (unsigned i = 0; i < SHM_FDS_COUNT; i++) {
-		snprintf(name, sizeof(name), "board-%u", i);
-		sup_notify_forget(sup, name);
-		sup_notify_keep(sup, name, at[i]);
-	}
-}
-
 int sup_board_open(struct sup *sup, struct shm_fds *kept, const struct state *state, struct why *why)
 {
 	int err = 0;
@@ -67,7 +55,11 @@ int sup_board_open(struct sup *sup, struct shm_fds *kept, const struct state *st
 		err = shm_board_create(&sup->board, why);
 		if (err < 0)
 			return err;
-		board_keep(sup);
+		sup_notify_forget_board(sup);
+		err = sup_notify_keep_board(sup);
+		if (err < 0)
+			log_warning("the service manager does not keep the board: %s; after a crash there will be a new one",
+				    strerror(-err));
 	}
 	err = shm_fds_readonly(&sup->board, &sup->board_ro, why);
 	if (err < 0)
@@ -131,12 +123,7 @@ void sup_board_child(struct sup_child *c)
 
 void sup_board_close(struct sup *sup)
 {
-	char name[16];
-
-	for (unsigned i = 0; i < SHM_FDS_COUNT; i++) {
-		snprintf(name, sizeof(name), "board-%u", i);
-		sup_notify_forget(sup, name);
-	}
+	sup_notify_forget_board(sup);
 	shm_reader_close(&sup->reader);
 	if (sup->owner)
 		shm_unmap(sup->owner, SHM_KIND_OWNER);

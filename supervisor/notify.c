@@ -2,6 +2,7 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fdpass.h"
-#include "base/scan.h"
+
+#define BOARD_NAME "board"
 
 #define STATUS_NS (1 * NS_PER_S)
 #define EXTEND_NS (5 * NS_PER_S)  /* how often more time is asked for while draining or starting ... */
@@ -52,15 +54,54 @@ int sup_notify_say(struct sup *sup, const char *text)
 	return say_with(sup, text, NULL, 0);
 }
 
+/* --- what it shall keep ------------------------------------------------------------------------------------------------------------- */
+
+/* Orders to keep or forget must all arrive, and in order: those that find its queue full wait for the next tick. */
+static void pending_add(struct sup *sup, const char *text, int fd)
+{
+	struct sup_note *n;
+
+	if (sup->notify.n_pending == ARRAY_SIZE(sup->notify.pending)) {
+		log_warning("the service manager does not listen; after a crash some sockets will have to be made anew");
+		return;
+	}
+	n = &sup->notify.pending[sup->notify.n_pending++];
+	snprintf(n->text, sizeof(n->text), "%s", text);
+	n->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the caller may close his before it is sent */
+}
+
+static void pending_flush(struct sup *sup)
+{
+	struct sup_notify *n = &sup->notify;
+	unsigned sent = 0;
+
+	while (sent < n->n_pending) {
+		struct sup_note *note = &n->pending[sent];
+
+		if (say_with(sup, note->text, &note->fd, note->fd < 0 ? 0 : 1) == -EAGAIN)
+			break;
+		if (note->fd >= 0)
+			close(note->fd);
+		sent++;
+	}
+	memmove(n->pending, n->pending + sent, (n->n_pending - sent) * sizeof(n->pending[0]));
+	n->n_pending -= sent;
+}
+
+static void order(struct sup *sup, const char *text, int fd)
+{
+	if (sup->notify.fd < 0)
+		return;
+	pending_add(sup, text, fd);
+	pending_flush(sup);
+}
+
 void sup_notify_keep(struct sup *sup, const char *name, int fd)
 {
 	char text[160];
-	int err;
 
 	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
-	err = say_with(sup, text, &fd, 1);
-	if (err < 0)
-		log_warning("the service manager does not keep %s: %s; after a crash it will be made anew", name, strerror(-err));
+	order(sup, text, fd);
 }
 
 void sup_notify_forget(struct sup *sup, const char *name)
@@ -68,8 +109,21 @@ void sup_notify_forget(struct sup *sup, const char *name)
 	char text[160];
 
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	(void)sup_notify_say(sup, text);
+	order(sup, text, -1);
 }
+
+/* The whole board in one message; which file is which is told by its stamp when it comes back. */
+int sup_notify_keep_board(struct sup *sup)
+{
+	return say_with(sup, "FDSTORE=1\nFDNAME=" BOARD_NAME "\nFDPOLL=0", &sup->board.owner, SHM_FDS_COUNT);
+}
+
+void sup_notify_forget_board(struct sup *sup)
+{
+	sup_notify_forget(sup, BOARD_NAME);
+}
+
+/* --- reload ---------------------------------------------------------------------------------------------------------------------------- */
 
 void sup_notify_reloading(struct sup *sup)
 {
@@ -86,16 +140,30 @@ void sup_notify_reloaded(struct sup *sup)
 
 /* --- what was kept -------------------------------------------------------------------------------------------------------------------- */
 
-/* "board-N" is a file of the board; everything else can only be a listening socket. */
+/* Where a file of the board belongs, or NULL. */
+static int *board_place(struct shm_fds *board, int fd)
+{
+	struct shm_stamp stamp;
+
+	if (pread(fd, &stamp, sizeof(stamp), 0) != (ssize_t)sizeof(stamp))
+		return NULL;
+	if (stamp.kind == SHM_KIND_OWNER)
+		return &board->owner;
+	if (stamp.kind == SHM_KIND_HOST)
+		return &board->host;
+	if (stamp.kind == SHM_KIND_ROUTER && stamp.index < SHM_ROUTERS)
+		return &board->router[stamp.index];
+	return stamp.kind == SHM_KIND_VITAL && stamp.index < SHM_SLOTS ? &board->vital[stamp.index] : NULL;
+}
+
 static void kept_take(struct sup *sup, struct shm_fds *board, const char *name, int fd)
 {
-	uint64_t n;
-	int *at = &board->owner;
+	int *place = strcmp(name, BOARD_NAME) == 0 ? board_place(board, fd) : NULL;
 
-	if (strncmp(name, "board-", 6) == 0 && scan_u64(name + 6, 0, SHM_FDS_COUNT - 1, &n, NULL) == 0 && at[n] < 0)
-		at[n] = fd;
+	if (place && *place < 0)
+		*place = fd;
 	else
-		sup_listen_offer(sup, fd);
+		sup_listen_offer(sup, fd); /* it closes what is no listening socket */
 }
 
 void sup_notify_open(struct sup *sup, struct shm_fds *board)
@@ -221,6 +289,7 @@ static void extend_say(struct sup *sup, uint64_t now_ns)
 
 void sup_notify_tick(struct sup *sup, uint64_t now_ns)
 {
+	pending_flush(sup);
 	ready_say(sup);
 	status_say(sup, now_ns);
 	watchdog_say(sup, now_ns);

@@ -122,6 +122,12 @@ struct sup_peer {
 	struct event ev;
 };
 
+/* An order to the service manager that waits until it listens. */
+struct sup_note {
+	char text[160];
+	int fd; /* ours; -1: none */
+};
+
 struct sup_notify {
 	int fd;               /* -1: no service manager */
 	uint64_t watchdog_ns; /* how often it is fed; 0: there is none */
@@ -131,6 +137,8 @@ struct sup_notify {
 	bool ready;
 	bool sick; /* the checks failed last time */
 	char status[160];
+	unsigned n_pending;
+	struct sup_note pending[2 * CONF_LISTEN * SHM_ROUTERS];
 };
 
 enum sup_phase { SUP_UP = 0, SUP_STOP_ROUTERS, SUP_STOP_WORKERS, SUP_OVER };
@@ -346,6 +354,8 @@ void sup_notify_open(struct sup *sup, struct shm_fds *board);
 int sup_notify_say(struct sup *sup, const char *text);
 void sup_notify_keep(struct sup *sup, const char *name, int fd);
 void sup_notify_forget(struct sup *sup, const char *name);
+int sup_notify_keep_board(struct sup *sup);
+void sup_notify_forget_board(struct sup *sup);
 void sup_notify_reloading(struct sup *sup);
 void sup_notify_reloaded(struct sup *sup);
 /* READY, STATUS, WATCHDOG, EXTEND_TIMEOUT_USEC as the moment asks. */
