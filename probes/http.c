@@ -1,4 +1,4 @@
-/* One curl_multi on one event base.  curl tells which sockets it waits for and when it wants to be woken; libevent does the waiting.
+/* One curl_multi on one event base.  curl tells which sockets it waits for and when to wake it; libevent does the waiting.
  * Control routes share kept-alive connections; a request that passed its deadline takes its connection with it. */
 #include "probes/probes.h"
 

@@ -1,5 +1,5 @@
 /* What may be asked of an Ollama: one row per question.  No row carries an option or a keep_alive that could make Ollama load a
- * model again or change how long it stays (ollama-api.md 3.3, 3.4); UNLOAD alone says keep_alive 0, which is how one unloads. */
+ * model again or change how long it stays; UNLOAD alone says keep_alive 0, which is how one unloads. */
 #include "probes/probes.h"
 
 #include <errno.h>
@@ -11,7 +11,6 @@
 #include "base/bug.h"
 
 struct question {
-	const char *word;
 	const char *path;
 	size_t max_bytes;
 	const char *member; /* what comes after the model in the body, as JSON; NULL: a GET */
@@ -69,22 +68,16 @@ static void take_embed(struct probe_reply *r, const struct probe_answer *a, stru
 #define MB (1024UL * 1024UL)
 
 static const struct question QUESTIONS[PROBE_KIND_COUNT] = {
-	[PROBE_VERSION] = {"version", "/api/version", 4 * KB, NULL, take_version},
-	[PROBE_TAGS] = {"tags", "/api/tags", 8 * MB, NULL, take_models},
-	[PROBE_PS] = {"ps", "/api/ps", 2 * MB, NULL, take_models},
-	[PROBE_SHOW] = {"show", "/api/show", 16 * MB, "", take_show},
-	[PROBE_ABLE] = {"generate", "/api/generate", 64 * KB, ",\"prompt\":\"hi\",\"stream\":false,\"options\":{\"num_predict\":1}",
-			take_done},
-	[PROBE_ABLE_EMBED] = {"embed", "/api/embed", 2 * MB, ",\"input\":\"hi\"", take_embed},
-	[PROBE_LOAD] = {"load", "/api/generate", 64 * KB, ",\"stream\":false", take_done},
-	[PROBE_LOAD_EMBED] = {"load", "/api/embed", 64 * KB, ",\"input\":\"\"", take_embed},
-	[PROBE_UNLOAD] = {"unload", "/api/generate", 64 * KB, ",\"keep_alive\":0", take_done},
+	[PROBE_VERSION] = {"/api/version", 4 * KB, NULL, take_version},
+	[PROBE_TAGS] = {"/api/tags", 8 * MB, NULL, take_models},
+	[PROBE_PS] = {"/api/ps", 2 * MB, NULL, take_models},
+	[PROBE_SHOW] = {"/api/show", 16 * MB, "", take_show},
+	[PROBE_ABLE] = {"/api/generate", 64 * KB, ",\"prompt\":\"hi\",\"stream\":false,\"options\":{\"num_predict\":1}", take_done},
+	[PROBE_ABLE_EMBED] = {"/api/embed", 2 * MB, ",\"input\":\"hi\"", take_embed},
+	[PROBE_LOAD] = {"/api/generate", 64 * KB, ",\"stream\":false", take_done},
+	[PROBE_LOAD_EMBED] = {"/api/embed", 64 * KB, ",\"input\":\"\"", take_embed},
+	[PROBE_UNLOAD] = {"/api/generate", 64 * KB, ",\"keep_alive\":0", take_done},
 };
-
-const char *probe_kind_word(enum probe_kind kind)
-{
-	return kind > PROBE_KIND_NONE && kind < PROBE_KIND_COUNT ? QUESTIONS[kind].word : "nothing";
-}
 
 static void on_answer(void *arg, const struct probe_answer *a)
 {

@@ -35,7 +35,7 @@ struct probe_outcome_info {
 /* Never NULL: an outcome out of range is that of PROBE_NONE. */
 const struct probe_outcome_info *probe_outcome_info(uint64_t outcome);
 
-/* --- HTTP: one curl_multi married to one event base ------------------------------------------------------------------------- */
+/* --- HTTP: one curl_multi married to one event base --------------------------------------------------------------------------- */
 
 struct probe_http;
 struct probe_call; /* one request in flight; dead once its `done` was called */
@@ -72,7 +72,7 @@ int probe_http_start(struct probe_http *h, const struct probe_ask *ask, struct p
 /* Close the connection under a request; `done` will not be called.  *call becomes NULL; NULL is fine. */
 void probe_call_cancel(struct probe_call **call);
 
-/* --- Ollama: what may be asked, and what it means ---------------------------------------------------------------------------- */
+/* --- Ollama: what may be asked, and what it means ----------------------------------------------------------------------------- */
 
 #define PROBE_NAME   256 /* a model's name, NUL included */
 #define PROBE_MODELS 256 /* of one list; the others are counted */
@@ -133,8 +133,6 @@ struct probe_reply {
 int probe_ollama_ask(struct probe_http *h, enum probe_kind kind, const char *model, uint64_t deadline_ns,
 		     void (*done)(void *arg, const struct probe_reply *r), void *arg, struct probe_call **out);
 
-const char *probe_kind_word(enum probe_kind kind);
-
 /* Parsers of whole bodies; pure.  0 or -EPROTO with `why`. */
 int probe_version_parse(const char *body, size_t n, char *out, size_t size, struct why *why);
 int probe_models_parse(const char *body, size_t n, struct probe_models *out, struct why *why);
@@ -152,7 +150,7 @@ bool probe_name_same(const char *a, const char *b);
 /* Cannot chat: only the embedding capability, or an encoder family where capabilities are not told. */
 bool probe_model_embeds(unsigned caps, const char *family);
 
-/* --- processes (/proc) ------------------------------------------------------------------------------------------------------------- */
+/* --- processes (/proc) -------------------------------------------------------------------------------------------------------- */
 
 #define PROBE_RUNNERS 4
 
@@ -201,7 +199,7 @@ int probe_listener_find(const char *address, pid_t *out);
 /* What the OOM killer has ended on this machine since boot; 0 when unknown. */
 uint64_t probe_oom_count(void);
 
-/* --- the host ----------------------------------------------------------------------------------------------------------------------- */
+/* --- the host ----------------------------------------------------------------------------------------------------------------- */
 
 struct probe_memory {
 	uint64_t total_bytes, available_bytes, swap_total_bytes, swap_free_bytes;
@@ -219,7 +217,7 @@ int probe_memory_read(struct probe_memory *out);
 int probe_pressure_read(struct probe_pressure *out); /* -ENOENT: the kernel has none */
 int probe_loadavg_read(uint64_t *load1_permille);
 
-/* --- GPUs: NVML where there is one --------------------------------------------------------------------------------------------------- */
+/* --- GPUs: NVML where there is one -------------------------------------------------------------------------------------------- */
 
 #define PROBE_GPUS 16
 

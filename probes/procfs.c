@@ -341,7 +341,7 @@ int probe_listener_find(const char *address, pid_t *out)
 	return found ? 0 : -ENOENT;
 }
 
-/* --- the OOM killer --------------------------------------------------------------------------------------------------------------- */
+/* --- the OOM killer ----------------------------------------------------------------------------------------------------------- */
 
 static uint64_t counter_after(const char *text, const char *word)
 {

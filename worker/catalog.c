@@ -142,6 +142,8 @@ void catalog_take_ps(struct catalog *c, const struct probe_models *ps, uint64_t 
 
 		if (p) {
 			/* The old engine lists a model before it is usable: one of ours is resident when its load has ended. */
+			if (!m->resident && !m->leaving)
+				m->held = false; /* somebody wants it */
 			m->resident = !m->loading;
 			m->resident_bytes = p->size_bytes;
 			m->vram_bytes = p->vram_bytes;
@@ -161,7 +163,7 @@ void catalog_forget(struct catalog *c)
 	for (unsigned i = 0; i < c->n; i++) {
 		struct model *m = &c->at[i];
 
-		m->resident = m->loading = m->held = false;
+		m->resident = m->loading = m->held = m->leaving = false;
 		m->resident_bytes = m->vram_bytes = m->expires_wall_ns = 0;
 		m->retry_ns = 0;
 		m->failures = 0;

@@ -1,6 +1,6 @@
 /* worker/catalog.h - the models of one instance: what its store has, what is resident, what the configuration wants.
  *
- * Pure: lists of probes/ go in, the board's models line comes out.  Pointers to models stay good until the next catalog_take_tags. */
+ * Pure: lists of probes/ go in, the board's models line comes out.  Pointers to models are good until the next catalog_take_tags. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,7 +29,8 @@ struct model {
 	bool show_asked;  /* capabilities were asked for by /api/show, whatever came of it */
 	bool absent_said; /* the operator was told that a configured one is missing */
 	bool embed_only;  /* learned from a refusal */
-	bool held;        /* unloaded on purpose: not kept warm until somebody wants it again */
+	bool leaving;     /* shall be unloaded once */
+	bool held;        /* was unloaded on purpose: not kept warm until somebody wants it again */
 };
 
 struct catalog {

@@ -1,6 +1,6 @@
 /* Healing an instance that answers its control routes and no token, from the mildest cure to the strongest:
  *
- *   1  idle: unload the model, which kills its runner; busy: kill the runner, which ends its stuck streams and lets Ollama load again
+ *   1  idle: unload the model, which kills its runner; busy: kill the runner, which ends stuck streams and lets Ollama load again
  *   2  the other one of the two
  *   3  end and start the Ollama, when it is ours; else rest, and begin again
  *
@@ -114,7 +114,7 @@ void heal_tick(struct worker *w, uint64_t now_ns)
 	if (h->next_ns && now_ns >= h->next_ns) {
 		h->next_ns = 0;
 		h->tried_ns = now_ns;
-		ladder_able_now(w);
+		able_now(w);
 	} else if (!h->next_ns && w->ladder.answers && !traffic_idle(w) && now_ns - h->tried_ns > w->conf.able_ns) {
 		heal_step(w); /* what hangs on it keeps us from asking: that itself is the answer */
 	}

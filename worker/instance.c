@@ -60,7 +60,7 @@ static unsigned leftovers_kill(struct worker *w)
 	return killed;
 }
 
-/* --- death ------------------------------------------------------------------------------------------------------------------------ */
+/* --- death -------------------------------------------------------------------------------------------------------------------- */
 
 static void death_text(const struct worker *w, enum shm_death kind, int code, char *buf, size_t size)
 {
@@ -174,7 +174,7 @@ void instance_reaped(struct worker *w, const struct proc_reaped *r)
 		process_waited(w, false, WEXITSTATUS(r->wstatus), false);
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------------------------ */
+/* --- start -------------------------------------------------------------------------------------------------------------------- */
 
 /* When a process began, by our clock. */
 static uint64_t began_ns(const struct proc_process *p)
@@ -308,7 +308,7 @@ void instance_start(struct worker *w)
 		worker_event(w, LIFE_EV_BLOCKED, PROBE_LOCAL, "no memory to look at its address");
 }
 
-/* --- end -------------------------------------------------------------------------------------------------------------------------- */
+/* --- end ---------------------------------------------------------------------------------------------------------------------- */
 
 void instance_end(struct worker *w)
 {

@@ -1,8 +1,8 @@
 /* worker/judge.h - is an instance that answers its control routes able to produce a token?  Pure.
  *
  * A one-token test tells, but it costs: it takes a place for a moment and throws away the prefix a runner keeps of the user's
- * conversation.  So a busy instance is judged by its traffic and by the CPU time of its runners, a used one is left alone until it has
- * been quiet for a while, and a test costs at most a twentieth of the time. */
+ * conversation.  So a busy instance is judged by its traffic and by the CPU time of its runners, a used one is left alone until it
+ * has been quiet for a while, and a test costs at most a twentieth of the time. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* Loads: one at a time, on a connection that is never dropped before its deadline, because Ollama kills a load whose requester leaves.
- * At the deadline the drop is wanted: it is the one cure for a runner that died before it listened (ollama-api.md 5.3). */
+/* Loads: one at a time, on a connection that is never dropped before its deadline: Ollama kills a load whose requester leaves.  At
+ * the deadline the drop is wanted: it is the one cure for a runner that died before it listened. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ bool loads_want(struct worker *w, const char *model, enum load_why why)
 		return false;
 	if (why == LOAD_ORDER) {
 		m->retry_ns = 0;
-		m->held = false;
+		m->held = m->leaving = false;
 	}
 	if (q->call && probe_name_same(q->now.model, model))
 		return true;
@@ -124,7 +124,6 @@ static void load_begin(struct worker *w, uint64_t now_ns)
 	m = catalog_find(&w->catalog, q->now.model);
 	if (!m || !m->available || (m->resident && q->now.why == LOAD_WISH))
 		return;
-	q->begun_ns = now_ns;
 	q->resident_before = m->resident;
 	q->embed = model_embeds(m);
 	if (probe_ollama_ask(w->http, q->embed ? PROBE_LOAD_EMBED : PROBE_LOAD, m->name, clock_after_ns(now_ns, w->conf.load_ns),
@@ -149,35 +148,37 @@ static void on_unload(void *arg, const struct probe_reply *r)
 		log_line(LOG_WARNING_, &about, "%s: could not unload %s: %s", w->conf.name, w->loads.unloading, r->why.text);
 }
 
-void loads_unload(struct worker *w, const char *model)
+bool loads_unload(struct worker *w, const char *model)
 {
 	struct model *m = catalog_find(&w->catalog, model);
 
 	if (!m)
-		return;
-	m->held = true; /* it is not loaded again by itself */
+		return false;
+	m->held = m->leaving = true;
 	for (unsigned i = 0; i < w->loads.n; i++)
 		if (probe_name_same(w->loads.waiting[i].model, model)) {
 			w->loads.n--;
 			memmove(&w->loads.waiting[i], &w->loads.waiting[i + 1], (w->loads.n - i) * sizeof(w->loads.waiting[0]));
 			break;
 		}
+	return true;
 }
 
-/* Unloads go one after another, too; a model that is asked for meanwhile is not held any more and stays. */
+/* One after another.  Each is asked once: Ollama unloads when the model is idle, and whoever uses it afterwards shall have it. */
 static void unload_tick(struct worker *w, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < w->catalog.n; i++) {
-		const struct model *m = &w->catalog.at[i];
+		struct model *m = &w->catalog.at[i];
 
-		if (!m->held || !m->resident || (w->loads.call && strcmp(w->loads.now.model, m->name) == 0))
+		if (!m->leaving || (w->loads.call && strcmp(w->loads.now.model, m->name) == 0))
 			continue;
-		if (probe_name_same(w->loads.unloading, m->name) && now_ns < w->loads.unloaded_ns)
-			continue; /* Ollama does it when the model is idle */
+		m->leaving = false;
+		if (!m->resident)
+			continue;
 		snprintf(w->loads.unloading, sizeof(w->loads.unloading), "%s", m->name);
-		w->loads.unloaded_ns = now_ns + w->conf.answer_ns;
-		(void)probe_ollama_ask(w->http, PROBE_UNLOAD, m->name, clock_after_ns(now_ns, w->conf.answer_ns), on_unload, w,
-				       &w->loads.unload);
+		if (probe_ollama_ask(w->http, PROBE_UNLOAD, m->name, clock_after_ns(now_ns, w->conf.answer_ns), on_unload, w,
+				     &w->loads.unload))
+			m->leaving = true;
 		return;
 	}
 }

@@ -18,7 +18,7 @@ struct log_about worker_about(const struct worker *w, enum log_event event, cons
 	return (struct log_about){.event = event, .slot = w->conf.name, .model = model, .gen = w->conf.common.gen};
 }
 
-/* --- states ---------------------------------------------------------------------------------------------------------------------- */
+/* --- states ------------------------------------------------------------------------------------------------------------------- */
 
 static enum log_level level_of(enum shm_state to)
 {
@@ -65,7 +65,7 @@ static void act_start(struct worker *w)
 
 static void act_warm(struct worker *w)
 {
-	ladder_able_now(w);
+	able_now(w);
 }
 
 static void act_kill(struct worker *w)
@@ -145,7 +145,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* --- orders ---------------------------------------------------------------------------------------------------------------------- */
+/* --- orders ------------------------------------------------------------------------------------------------------------------- */
 
 static void give_up(struct worker *w, const char *text)
 {
@@ -310,13 +310,13 @@ static void take_warm(struct worker *w, const char *model)
 
 static void take_unload(struct worker *w, const char *model)
 {
-	if (*model) {
-		loads_unload(w, model);
-		return;
-	}
-	for (unsigned i = 0; i < w->catalog.n; i++)
+	struct log_about about = worker_about(w, LOG_EV_OPERATOR, model);
+
+	if (*model && !loads_unload(w, model))
+		log_line(LOG_WARNING_, &about, "%s: cannot unload \"%s\": the instance does not have it", w->conf.name, model);
+	for (unsigned i = 0; !*model && i < w->catalog.n; i++)
 		if (w->catalog.at[i].resident)
-			loads_unload(w, w->catalog.at[i].name);
+			(void)loads_unload(w, w->catalog.at[i].name);
 }
 
 static void take_order(void *arg, const struct proc_msg *m, const void *payload, int *fds, unsigned n_fds)
@@ -359,7 +359,7 @@ static void joined(void *arg)
 	instance_say(w);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------------------------------------- */
 
 static void worker_destroy(struct worker *w)
 {

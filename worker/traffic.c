@@ -78,21 +78,21 @@ static void wish_warm(struct worker *w, const struct shm_wish *wish, uint64_t no
 		return;
 	}
 	m->used_wall_ns = clock_wall_ns();
-	m->held = false;
+	m->held = m->leaving = false;
 	if (!m->resident && !m->loading && now_ns >= m->retry_ns)
 		(void)loads_want(w, m->name, LOAD_WISH);
 }
 
-static void wish_act(struct worker *w, const struct shm_wish *wish, uint64_t now_ns)
+static void wish_act(struct worker *w, const struct shm_wish *wish, bool news, uint64_t now_ns)
 {
 	const struct model *m;
 
 	if (wish->kind == SHM_WISH_WARM) {
 		wish_warm(w, wish, now_ns);
-	} else if (wish->kind == SHM_WISH_UNLOAD) {
+	} else if (wish->kind == SHM_WISH_UNLOAD && news) {
 		m = catalog_find(&w->catalog, wish->model);
 		if (m && m->resident)
-			loads_unload(w, m->name);
+			(void)loads_unload(w, m->name);
 	}
 }
 
@@ -117,7 +117,7 @@ static void wishes_look(struct worker *w, uint64_t now_ns)
 				continue;
 			t->seen[r][n] = seq;
 			if ((news || round) && t->wish[r][n].gen == t->gen[r])
-				wish_act(w, &t->wish[r][n], now_ns);
+				wish_act(w, &t->wish[r][n], news, now_ns);
 		}
 	}
 }

@@ -1,7 +1,7 @@
 /* worker/worker.h - one instance's worker as a whole.  Private to worker/.
  *
- * One thread, one event base, one tick.  The tick looks at deadlines and at the routers' wishes; answers of the instance, the death of
- * its process and the supervisor's orders come as events between ticks.  Facts become events of worker/life.h by worker_event(),
+ * One thread, one event base, one tick.  The tick looks at deadlines and at the routers' wishes; answers of the instance, the death
+ * of its process and the supervisor's orders come as events between ticks.  Facts become events of worker/life.h by worker_event(),
  * which alone changes the state.  Nothing blocks. */
 #pragma once
 
@@ -22,10 +22,10 @@
 #include "worker/life.h"
 #include "worker/orders.h"
 
-#ifdef LIBCGROUP_H
+#ifdef _LIBCGROUP_H
 #error "cgroups are the supervisor's; a worker does not write them"
 #endif
-#if defined(_SD_BUS_H) || defined(foosdbushfoo)
+#ifdef foosdbushfoo /* the guard of systemd/sd-bus.h */
 #error "a worker talks to its supervisor and its Ollama, not to the bus"
 #endif
 
@@ -34,7 +34,7 @@
 #define REAPED_WAIT_NS (1ULL * NS_PER_S)  /* for the supervisor to tell how an inherited Ollama ended */
 #define DRAIN_NS       (60ULL * NS_PER_S) /* patience with what runs on an instance that must restart */
 
-/* Everything we start carries this variable, so that it is known again after any crash of ours: "TSA_INSTANCE=DIR/instances/NAME". */
+/* Everything we start carries this variable, and is known by it after any crash of ours: "TSA_INSTANCE=DIR/instances/NAME". */
 #define MARK_NAME "TSA_INSTANCE"
 
 struct instance {                    /* instance.c: the process */
@@ -58,7 +58,7 @@ struct instance {                    /* instance.c: the process */
 	char mark[PROC_PATH + PROC_NAME + 32];
 };
 
-struct ladder { /* ladder.c: the probes */
+struct ladder { /* ladder.c, able.c, usage.c: the probes */
 	struct probe_call *version, *tags, *ps, *able, *show;
 	uint64_t version_due_ns, tags_due_ns, ps_due_ns, sample_due_ns;
 	uint64_t ps_asked_ns;
@@ -85,13 +85,11 @@ struct loads { /* loads.c: one at a time, on a connection that is never dropped 
 	struct probe_call *call;
 	struct load now;
 	bool resident_before, embed;
-	uint64_t begun_ns;
 	uint64_t pause_ns; /* Ollama was busy: not before */
 	uint64_t touched_ns;
 	unsigned n;
 	struct load waiting[LOADS_WAITING];
 	struct probe_call *unload;
-	uint64_t unloaded_ns; /* the same model is not asked to leave again before */
 	char unloading[PROBE_NAME];
 };
 
@@ -150,7 +148,7 @@ struct worker {
 	struct drain drain;
 };
 
-/* --- serve.c: state and orders ------------------------------------------------------------------------------------------------- */
+/* --- serve.c: state and orders ------------------------------------------------------------------------------------------------ */
 
 int worker_serve(void);
 
@@ -163,14 +161,14 @@ enum shm_state worker_state(const struct worker *w);
 /* What a line of the log is about. */
 struct log_about worker_about(const struct worker *w, enum log_event event, const char *model);
 
-/* --- publish.c ------------------------------------------------------------------------------------------------------------------- */
+/* --- publish.c ---------------------------------------------------------------------------------------------------------------- */
 
 void publish_vital(struct worker *w);
 void publish_models(struct worker *w); /* and the vital line, where they changed */
 void publish_tick(struct worker *w, uint64_t now_ns);
 void publish_reason(struct worker *w, enum probe_outcome reason, const char *text);
 
-/* --- instance.c, spawn.c ----------------------------------------------------------------------------------------------------------- */
+/* --- instance.c, spawn.c ------------------------------------------------------------------------------------------------------ */
 
 void instance_init(struct worker *w);
 void instance_start(struct worker *w);
@@ -198,33 +196,41 @@ bool spawn_log_error(const struct worker *w, char *out, size_t size);
 /* Keep it below its bound. */
 void spawn_log_trim(const struct worker *w);
 
-/* --- ladder.c ------------------------------------------------------------------------------------------------------------------------ */
+/* --- ladder.c ----------------------------------------------------------------------------------------------------------------- */
 
 void ladder_look(struct worker *w); /* tags and ps at once */
-void ladder_able_now(struct worker *w);
 void ladder_tick(struct worker *w, uint64_t now_ns);
 void ladder_reset(struct worker *w); /* the instance has ended */
 
-/* --- loads.c --------------------------------------------------------------------------------------------------------------------------- */
+/* Something that should have worked did not: the figures of the board. */
+void ladder_fail_count(struct worker *w);
+
+/* --- able.c, usage.c ---------------------------------------------------------------------------------------------------------- */
+
+void able_now(struct worker *w); /* at the next chance, whatever was tried before */
+void able_tick(struct worker *w, uint64_t now_ns);
+void usage_sample(struct worker *w, uint64_t now_ns);
+
+/* --- loads.c ------------------------------------------------------------------------------------------------------------------ */
 
 /* Load a model when its turn comes.  False: there is no such model, or the queue is full. */
 bool loads_want(struct worker *w, const char *model, enum load_why why);
-void loads_unload(struct worker *w, const char *model);
+bool loads_unload(struct worker *w, const char *model); /* false: there is no such model */
 void loads_tick(struct worker *w, uint64_t now_ns);
 void loads_reset(struct worker *w);
 
-/* --- traffic.c --------------------------------------------------------------------------------------------------------------------------- */
+/* --- traffic.c ---------------------------------------------------------------------------------------------------------------- */
 
 void traffic_tick(struct worker *w, uint64_t now_ns);
 bool traffic_idle(const struct worker *w);
 
-/* --- heal.c ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- heal.c ------------------------------------------------------------------------------------------------------------------- */
 
 void heal_step(struct worker *w);
 void heal_done(struct worker *w); /* a token came */
 void heal_tick(struct worker *w, uint64_t now_ns);
 void heal_reset(struct worker *w);
 
-/* --- host.c -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- host.c ------------------------------------------------------------------------------------------------------------------- */
 
 int host_serve(void);

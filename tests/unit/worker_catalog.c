@@ -231,6 +231,27 @@ static void the_board_shows_the_interesting_ones(void **state)
 	assert_false(shown.at[0].flags & SHM_MODEL_FAILED);
 }
 
+static void what_was_unloaded_stays_so_until_somebody_wants_it(void **state)
+{
+	struct model *m;
+
+	(void)state;
+	put("a:latest", 1, 10, CHAT);
+	tags();
+	put("a:latest", 1, 10, 0);
+	ps(1);
+	m = catalog_find(catalog, "a");
+	m->held = true;
+	put("a:latest", 1, 10, 0); /* not gone yet */
+	ps(2);
+	assert_true(m->held);
+	ps(3);
+	assert_true(m->held && !m->resident);
+	put("a:latest", 1, 10, 0); /* a client brought it back */
+	ps(4);
+	assert_true(m->resident && !m->held);
+}
+
 static void a_dead_instance_is_forgotten(void **state)
 {
 	(void)state;
@@ -248,11 +269,17 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, drop)
 	const struct CMUnitTest tests[] = {
-		TEST(configured_names_meet_the_stores),         TEST(without_a_configuration_good_sense_chooses),
-		TEST(the_primary_stays_while_it_is_there),      TEST(copies_are_resident_together),
-		TEST(an_older_list_takes_no_loaded_model_away), TEST(a_model_that_loads_is_not_resident_yet),
-		TEST(another_model_under_a_name_is_asked_anew), TEST(the_target_steps_aside_when_it_cannot_be_loaded),
-		TEST(the_board_shows_the_interesting_ones),     TEST(a_dead_instance_is_forgotten),
+		TEST(configured_names_meet_the_stores),
+		TEST(without_a_configuration_good_sense_chooses),
+		TEST(the_primary_stays_while_it_is_there),
+		TEST(copies_are_resident_together),
+		TEST(an_older_list_takes_no_loaded_model_away),
+		TEST(a_model_that_loads_is_not_resident_yet),
+		TEST(another_model_under_a_name_is_asked_anew),
+		TEST(the_target_steps_aside_when_it_cannot_be_loaded),
+		TEST(the_board_shows_the_interesting_ones),
+		TEST(what_was_unloaded_stays_so_until_somebody_wants_it),
+		TEST(a_dead_instance_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,8 +99,8 @@ static void orders_and_deaths_are_taken_in_every_state(void **state)
 	}
 }
 
-/* Exhaustively: an unlisted cell says so and does nothing; a listed one names a state and an action that exist; START happens only on
- * the way to STARTING, and nothing but START and RETRY leads there. */
+/* Exhaustively: an unlisted cell says so and does nothing; a listed one names a state and an action that exist; START happens only
+ * on the way to STARTING; only a token leads to READY. */
 static void every_cell_is_sound(void **state)
 {
 	unsigned listed = 0;

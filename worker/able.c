@@ -1,0 +1,173 @@
+/* The top rung: is it able to produce a token?  Asked on an idle instance alone; a busy one shows it by its traffic. */
+#include <stdio.h>
+
+#include "worker/judge.h"
+#include "worker/worker.h"
+
+#define ABLE_ERRORS 2U
+#define ABLE_TWICE  5U /* after errors it is asked again in 1 s, doubled up to five times */
+
+static void able_ok(struct worker *w, const struct probe_reply *r, uint64_t now_ns)
+{
+	struct model *m = catalog_find(&w->catalog, w->ladder.able_model);
+	enum shm_state state = worker_state(w);
+
+	w->ladder.able_fails = 0;
+	w->vital.able_ns = r->took_ns;
+	w->vital.able_at_ns = now_ns;
+	w->vital.fail_streak = 0;
+	if (m)
+		m->resident = true;
+	if (state == SHM_STATE_WARMING || state == SHM_STATE_SICK || state == SHM_STATE_READY)
+		worker_event(w, LIFE_EV_ABLE, PROBE_OK, "%s", "");
+}
+
+static void wedged(struct worker *w, const char *text)
+{
+	struct log_about about = worker_about(w, LOG_EV_WEDGED, w->ladder.able_model);
+	enum shm_state state = worker_state(w);
+
+	if (state != SHM_STATE_WARMING && state != SHM_STATE_READY && state != SHM_STATE_SICK)
+		return;
+	log_line(LOG_WARNING_, &about, "%s: answers its control routes but no token: %s", w->conf.name, text);
+	worker_event(w, LIFE_EV_WEDGED, PROBE_WEDGED, "%s", text);
+}
+
+static void able_failed(struct worker *w, const struct probe_reply *r, uint64_t now_ns)
+{
+	struct ladder *l = &w->ladder;
+	struct model *m = catalog_find(&w->catalog, l->able_model);
+	enum shm_state state = worker_state(w);
+	char text[SHM_TEXT];
+
+	ladder_fail_count(w);
+	l->able_due_ns = now_ns + (NS_PER_S << (l->able_fails < ABLE_TWICE ? l->able_fails : ABLE_TWICE));
+	if (r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW) {
+		/* Wedged, unless others were served meanwhile, or it is silent altogether: that is for /api/version to find. */
+		if (w->traffic.served == l->able_served && l->answered_ns > l->able_tried_ns)
+			wedged(w, "a one-token request on the idle instance had no answer in time");
+		return;
+	}
+	if (r->outcome == PROBE_INCAPABLE && m && !model_embeds(m)) { /* tells nothing of its capabilities, and cannot generate */
+		m->embed_only = true;
+		l->able_due_ns = now_ns;
+		return;
+	}
+	if (r->outcome == PROBE_NOT_FOUND) {
+		ladder_look(w);
+		return;
+	}
+	if (r->outcome == PROBE_BUSY || r->outcome == PROBE_REFUSED || r->outcome == PROBE_LOCAL)
+		return; /* nothing was tried */
+	l->able_fails++;
+	if (probe_outcome_info(r->outcome)->grade == PROBE_NOISE && l->able_fails < ABLE_ERRORS)
+		return;
+	snprintf(text, sizeof(text), "%.60s: %.90s", l->able_model, r->why.text);
+	if (state == SHM_STATE_WARMING || state == SHM_STATE_READY || state == SHM_STATE_SICK)
+		worker_event(w, LIFE_EV_UNABLE, r->outcome, "%s", text);
+}
+
+static void on_able(void *arg, const struct probe_reply *r)
+{
+	struct worker *w = arg;
+	uint64_t now = clock_now_ns();
+
+	w->ladder.able = NULL;
+	if (r->outcome == PROBE_OK)
+		able_ok(w, r, now);
+	else
+		able_failed(w, r, now);
+}
+
+static void able_ask(struct worker *w, const struct model *m, uint64_t now_ns)
+{
+	struct ladder *l = &w->ladder;
+	enum probe_kind kind = model_embeds(m) ? PROBE_ABLE_EMBED : PROBE_ABLE;
+
+	snprintf(l->able_model, sizeof(l->able_model), "%s", m->name);
+	l->able_tried_ns = now_ns;
+	l->able_served = w->traffic.served;
+	if (probe_ollama_ask(w->http, kind, m->name, clock_after_ns(now_ns, w->conf.able_ns), on_able, w, &l->able))
+		l->able_due_ns = now_ns + NS_PER_S;
+}
+
+void able_now(struct worker *w)
+{
+	w->ladder.able_due_ns = 0;
+	w->ladder.able_fails = 0;
+}
+
+/* Somebody saw a token lately: the worker before us, of this very process; or a router, since we look. */
+static bool vouched(const struct worker *w)
+{
+	if (w->inherited && (w->ollama.process.pid || !traffic_idle(w)))
+		return true;
+	return !traffic_idle(w) && w->traffic.served_ns > w->state_since_ns;
+}
+
+/* WARMING and SICK: load what must be loaded, then ask for one token.  A busy instance shows by its traffic that it is able. */
+static void able_pursue(struct worker *w, uint64_t now_ns)
+{
+	const struct model *m = catalog_target(&w->catalog, now_ns);
+
+	if (!m)
+		return;
+	if (!m->resident) {
+		if (now_ns >= m->retry_ns && !w->loads.call)
+			(void)loads_want(w, m->name, LOAD_WARM);
+	} else if (vouched(w)) {
+		w->inherited = false;
+		worker_event(w, LIFE_EV_ABLE, PROBE_OK, "%s", "");
+	} else if (traffic_idle(w) && now_ns >= w->ladder.able_due_ns && !w->loads.call) {
+		able_ask(w, m, now_ns);
+	}
+}
+
+/* READY: test seldom, and look whether it still produces. */
+static void able_watch(struct worker *w, uint64_t now_ns)
+{
+	const struct ladder *l = &w->ladder;
+	const struct model *m = catalog_target(&w->catalog, now_ns);
+	struct judge_facts f = {
+		.now_ns = now_ns,
+		.in_flight = w->traffic.in_flight,
+		.fail_streak = w->traffic.fail_streak,
+		.failed_ns = w->traffic.failed_ns,
+		.used_ns = w->traffic.used_ns,
+		.moved_ns = w->traffic.moved_ns,
+		.proof_ns = w->vital.able_at_ns > w->traffic.served_ns ? w->vital.able_at_ns : w->traffic.served_ns,
+		.tried_ns = l->able_tried_ns,
+		.took_ns = w->vital.able_ns,
+		.runners_known = l->runners_known,
+		.runners_idle_since_ns = l->runners_idle_since_ns,
+		.probe_ns = w->conf.probe_ns,
+		.able_ns = w->conf.able_ns,
+		.warm_ns = w->conf.warm_ns,
+	};
+
+	if (!m || !m->resident || w->loads.call)
+		return;
+	switch (judge_able(&f)) {
+	case JUDGE_TRY:
+		if (now_ns >= l->able_due_ns)
+			able_ask(w, m, now_ns);
+		break;
+	case JUDGE_WEDGED:
+		wedged(w, "requests are in flight, none ends, and its runners do not work");
+		break;
+	default:
+		break;
+	}
+}
+
+void able_tick(struct worker *w, uint64_t now_ns)
+{
+	enum shm_state state = worker_state(w);
+
+	if (w->ladder.able || !w->ladder.answers)
+		return;
+	if (state == SHM_STATE_READY)
+		able_watch(w, now_ns);
+	else if (state == SHM_STATE_WARMING || (state == SHM_STATE_SICK && !w->heal.next_ns))
+		able_pursue(w, now_ns);
+}
