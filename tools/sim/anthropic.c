@@ -7,12 +7,13 @@
 static void error_anthropic(struct sim_ex *ex, int status, const char *message, struct buf *out, bool translation)
 {
 	static const struct {
-		int         status;
+		int status;
 		const char *type;
-	} types[] = {{400, "invalid_request_error"}, {401, "authentication_error"}, {403, "permission_error"}, {404, "not_found_error"},
-		     {429, "rate_limit_error"},      {503, "overloaded_error"},     {529, "overloaded_error"}};
+	} types[] = {{400, "invalid_request_error"}, {401, "authentication_error"}, {403, "permission_error"},
+		     {404, "not_found_error"},       {429, "rate_limit_error"},     {503, "overloaded_error"},
+		     {529, "overloaded_error"}};
 	const char *type = "api_error";
-	char        id[25];
+	char id[25];
 
 	(void)ex;
 	(void)translation;
@@ -65,7 +66,9 @@ static void message_start(struct sim_ex *ex)
 		return;
 	id_ensure(ex);
 	b->n = 0;
-	buf_printf(b, "{\"type\":\"message_start\",\"message\":{\"id\":\"%s\",\"type\":\"message\",\"role\":\"assistant\",\"model\":", ex->id);
+	buf_printf(b,
+		   "{\"type\":\"message_start\",\"message\":{\"id\":\"%s\",\"type\":\"message\",\"role\":\"assistant\",\"model\":",
+		   ex->id);
 	buf_json(b, ex->model_text);
 	buf_printf(b, ",\"content\":[],\"usage\":{\"input_tokens\":%u,\"output_tokens\":0}}}", tokens_guess(ex));
 	event_send(ex, "message_start", b);
@@ -119,7 +122,8 @@ static void item_anthropic(struct sim_ex *ex, const struct sim_item *item)
 		buf_lit(b, "{\"type\":\"input_json_delta\",\"partial_json\":");
 		buf_json(b, ex->gen.answer.tool_args);
 	} else {
-		buf_text(b, item->kind == PIECE_THINKING ? "{\"type\":\"thinking_delta\",\"thinking\":" : "{\"type\":\"text_delta\",\"text\":");
+		buf_text(b, item->kind == PIECE_THINKING ? "{\"type\":\"thinking_delta\",\"thinking\":"
+							 : "{\"type\":\"text_delta\",\"text\":");
 		buf_json(b, item->text);
 	}
 	buf_lit(b, "}}");
@@ -149,7 +153,8 @@ static void finish_stream(struct sim_ex *ex, const struct sim_summary *sum)
 	block_stop(ex);
 	b->n = 0;
 	buf_printf(b,
-		   "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\"},\"usage\":{\"input_tokens\":%u,\"output_tokens\":%u}}",
+		   "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\"},\"usage\":{\"input_tokens\":%u,\"output_"
+		   "tokens\":%u}}",
 		   stop_reason(ex, sum), sum->prompt_tokens, sum->eval_tokens);
 	event_send(ex, "message_delta", b);
 	b->n = 0;
@@ -161,7 +166,7 @@ static void finish_stream(struct sim_ex *ex, const struct sim_summary *sum)
 static void content_write(struct sim_ex *ex, struct buf *b)
 {
 	struct sim_gen *g = &ex->gen;
-	const char     *comma = "";
+	const char *comma = "";
 
 	if (!g->thinking.n && !g->text.n && !g->tool_called) {
 		buf_lit(b, "null");
@@ -239,16 +244,16 @@ static const struct sim_field message_fields[] = {
 	{"content", FIELD_TEXT_OR_BLOCKS, "[]anthropic.ContentBlock", NULL},
 };
 static const struct sim_schema message_schema = {"MessageParam", "anthropic.MessageParam", message_fields, 2};
-static const struct sim_field  request_fields[] = {
-	 {"model", FIELD_STRING, "string", NULL},
-	 {"max_tokens", FIELD_INT, "int", NULL},
-	 {"messages", FIELD_SLICE, "[]anthropic.MessageParam", &message_schema},
-	 {"stream", FIELD_BOOL, "bool", NULL},
-	 {"temperature", FIELD_FLOAT, "float64", NULL},
-	 {"top_p", FIELD_FLOAT, "float64", NULL},
-	 {"top_k", FIELD_INT, "int", NULL},
-	 {"stop_sequences", FIELD_SLICE, "[]string", NULL},
-	 {"tools", FIELD_SLICE, "[]anthropic.Tool", NULL},
+static const struct sim_field request_fields[] = {
+	{"model", FIELD_STRING, "string", NULL},
+	{"max_tokens", FIELD_INT, "int", NULL},
+	{"messages", FIELD_SLICE, "[]anthropic.MessageParam", &message_schema},
+	{"stream", FIELD_BOOL, "bool", NULL},
+	{"temperature", FIELD_FLOAT, "float64", NULL},
+	{"top_p", FIELD_FLOAT, "float64", NULL},
+	{"top_k", FIELD_INT, "int", NULL},
+	{"stop_sequences", FIELD_SLICE, "[]string", NULL},
+	{"tools", FIELD_SLICE, "[]anthropic.Tool", NULL},
 };
 static const struct sim_schema request_schema = {"MessagesRequest", "anthropic.MessagesRequest", request_fields,
 						 sizeof(request_fields) / sizeof(request_fields[0])};
@@ -277,12 +282,14 @@ static bool blocks_any(struct sim_ex *ex, const struct json *messages, const cha
 			struct span source = json_get_text(json_get(b, "source"), "type");
 
 			if (span_eq(type, SPAN_LIT("image")) && !span_eq(source, SPAN_LIT("base64")) && !*refusal) {
-				snprintf(text, sizeof(text), "invalid image source type: " SPAN_FMT ". Only base64 images are supported.",
+				snprintf(text, sizeof(text),
+					 "invalid image source type: " SPAN_FMT ". Only base64 images are supported.",
 					 SPAN_ARG(source));
 				*refusal = arena_copy(&ex->arena, span_of(text));
 			}
-			any |= span_eq(type, SPAN_LIT("text")) || span_eq(type, SPAN_LIT("image")) || span_eq(type, SPAN_LIT("tool_use")) ||
-			       span_eq(type, SPAN_LIT("tool_result")) || span_eq(type, SPAN_LIT("thinking"));
+			any |= span_eq(type, SPAN_LIT("text")) || span_eq(type, SPAN_LIT("image")) ||
+			       span_eq(type, SPAN_LIT("tool_use")) || span_eq(type, SPAN_LIT("tool_result")) ||
+			       span_eq(type, SPAN_LIT("thinking"));
 		}
 	}
 	return any;
@@ -318,8 +325,8 @@ static void tokens_guess_make(struct sim_ex *ex, const struct json *messages)
 void handle_anthropic(struct sim_ex *ex)
 {
 	const struct json *messages;
-	const char        *refusal = NULL;
-	bool               any;
+	const char *refusal = NULL;
+	bool any;
 
 	if (!sim_request_read(ex, &request_schema))
 		return;
@@ -346,7 +353,8 @@ void handle_anthropic(struct sim_ex *ex)
 	ex->stop = json_get(ex->json, "stop_sequences");
 	ex->tools = json_get(ex->json, "tools");
 	ex->tools_given = json_count(ex->tools) > 0;
-	if (!sim_request_model(ex, MISSING_PLAIN, true, false) || sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
+	if (!sim_request_model(ex, MISSING_PLAIN, true, false) ||
+	    sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
 	    sim_request_lacks(ex, ex->tools_given && !ex->conf.tools, "tools", true) || !sim_request_options(ex, NULL))
 		return;
 	ex->think = ex->conf.thinking && !span_eq(json_get_text(json_get(ex->json, "thinking"), "type"), SPAN_LIT("disabled"));

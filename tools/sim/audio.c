@@ -73,14 +73,14 @@ struct form {
 	struct span model;
 	struct span format;
 	struct span prompt;
-	bool        file;
+	bool file;
 };
 
 static void part_take(struct form *f, struct span head, struct span body)
 {
 	static const struct {
 		const char *name;
-		size_t      offset;
+		size_t offset;
 	} names[] = {{"name=\"model\"", offsetof(struct form, model)},
 		     {"name=\"response_format\"", offsetof(struct form, format)},
 		     {"name=\"prompt\"", offsetof(struct form, prompt)}};
@@ -98,8 +98,8 @@ static bool form_read(struct sim_ex *ex, struct form *f)
 	struct span type = sim_head_get(&ex->head, "content-type");
 	struct span rest = ex->body;
 	const char *b = type.n ? memmem(type.p, type.n, "boundary=", 9) : NULL;
-	char        mark[200];
-	size_t      mark_n;
+	char mark[200];
+	size_t mark_n;
 	struct span boundary;
 
 	if (type.n < 19 || memcmp(type.p, "multipart/form-data", 19) || !b)
@@ -140,8 +140,8 @@ static void fail_translation(struct sim_ex *ex, const char *message)
 
 static void run(struct sim_ex *ex)
 {
-	if (!sim_request_model(ex, MISSING_PLAIN, true, false) || sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
-	    !sim_request_options(ex, NULL))
+	if (!sim_request_model(ex, MISSING_PLAIN, true, false) ||
+	    sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) || !sim_request_options(ex, NULL))
 		return;
 	ex->stream = true;
 	ex->think = ex->conf.thinking;

@@ -1,7 +1,6 @@
 /* One connection: bytes in, requests one after the other, bytes out, and what becomes of a client that leaves. */
 #include "tools/sim/sim.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -196,120 +195,6 @@ void sim_conn_answered(struct sim_conn *c)
 	event_active(ready_event, 0, 0);
 }
 
-/* --- bodies ----------------------------------------------------------------------------------------------------------- */
-
-enum { CHUNK_SIZE = 0, CHUNK_DATA, CHUNK_END, CHUNK_TRAILER };
-
-static void body_keep(struct sim_conn *c, const char *p, size_t n)
-{
-	if (c->state == CONN_BODY)
-		buf_put(&c->body, p, n);
-}
-
-static void body_finish(struct sim_conn *c, const char *error)
-{
-	c->body_done = true;
-	c->body_error = error;
-}
-
-/* A size line in [p, p + n).  Sets chunk_left, or ends the body with Go's complaint. */
-static void chunk_size_read(struct sim_conn *c, const char *p, size_t n)
-{
-	uint64_t size = 0;
-	size_t i = 0;
-
-	for (; i < n && p[i] != ';' && p[i] != ' ' && p[i] != '\t' && p[i] != '\r'; i++) {
-		int d = p[i] >= '0' && p[i] <= '9'                 ? p[i] - '0'
-			: (p[i] | 32) >= 'a' && (p[i] | 32) <= 'f' ? (p[i] | 32) - 'a' + 10
-								   : -1;
-
-		if (d < 0 || i >= 16) {
-			body_finish(c, d < 0 ? "invalid byte in chunk length" : "http chunk length too large");
-			return;
-		}
-		size = size << 4 | (uint64_t)d;
-	}
-	if (!i) {
-		body_finish(c, "empty hex number for chunk length");
-		return;
-	}
-	c->chunk_left = size;
-	c->chunk_state = size ? CHUNK_DATA : CHUNK_TRAILER;
-}
-
-/* One piece of a chunked body.  False when more bytes are needed. */
-static bool chunk_step(struct sim_conn *c, size_t *at)
-{
-	const char *p = c->inb.p + *at;
-	size_t left = c->inb.n - *at;
-	const char *nl;
-
-	if (!left)
-		return false;
-	if (c->chunk_state == CHUNK_DATA) {
-		size_t n = left < c->chunk_left ? left : (size_t)c->chunk_left;
-
-		body_keep(c, p, n);
-		*at += n;
-		c->chunk_left -= n;
-		if (!c->chunk_left)
-			c->chunk_state = CHUNK_END;
-		return true;
-	}
-	nl = memchr(p, '\n', left);
-	if (!nl) {
-		if (left > 4096)
-			body_finish(c, "header line too long");
-		return false;
-	}
-	*at += (size_t)(nl + 1 - p);
-	if (c->chunk_state == CHUNK_SIZE) {
-		chunk_size_read(c, p, (size_t)(nl - p));
-	} else if (c->chunk_state == CHUNK_END) {
-		if (nl - p > 1 || (nl - p == 1 && *p != '\r'))
-			body_finish(c, "malformed chunked encoding");
-		c->chunk_state = CHUNK_SIZE;
-	} else if (nl == p || (nl == p + 1 && *p == '\r')) {
-		body_finish(c, NULL);
-	}
-	return true;
-}
-
-/* Move what there is of the body out of the input. */
-static void body_take(struct sim_conn *c)
-{
-	size_t at = 0;
-
-	if (c->body_done)
-		return;
-	if (c->ex.head.chunked) {
-		while (!c->body_done && chunk_step(c, &at))
-			;
-	} else {
-		at = c->inb.n < (uint64_t)c->body_left ? c->inb.n : (size_t)c->body_left;
-		body_keep(c, c->inb.p, at);
-		c->body_left -= (int64_t)at;
-		if (!c->body_left)
-			body_finish(c, NULL);
-	}
-	if (c->ex.route && c->ex.route->body == BODY_JSON && c->state == CONN_BODY && at)
-		json_edge_feed(&c->edge, c->body.p + (c->body.n > at ? c->body.n - at : 0), c->body.n > at ? at : c->body.n);
-	if (at)
-		c->continue_due = false;
-	buf_drop(&c->inb, at);
-}
-
-/* Is there enough of the body for the handler to begin? */
-static bool body_suffices(const struct sim_conn *c)
-{
-	return c->body_done || (c->ex.route->body == BODY_JSON && c->edge.begun && !c->edge.depth && !c->edge.in_string);
-}
-
-const char *sim_conn_body_error(const struct sim_conn *c)
-{
-	return c->body_error;
-}
-
 /* --- requests --------------------------------------------------------------------------------------------------------- */
 
 static void ex_begin(struct sim_conn *c)
@@ -337,10 +222,6 @@ static void ex_begin(struct sim_conn *c)
 	c->in->stats.requests++;
 	c->answered = false;
 	c->close_after = false;
-	c->body_error = NULL;
-	c->chunk_state = CHUNK_SIZE;
-	c->edge = (struct json_edge){0};
-	buf_reset(&c->body, KEEP_BYTES);
 }
 
 /* A head that Go's server answers by itself, in plain text and without a Date. */
@@ -374,9 +255,7 @@ static void head_accept(struct sim_conn *c, size_t used)
 	c->head_buf = c->inb;
 	c->inb = swap;
 	c->inb.n = 0;
-	c->body_left = c->ex.head.length > 0 ? c->ex.head.length : 0;
-	c->body_done = !c->ex.head.chunked && !c->body_left;
-	c->continue_due = c->ex.head.expect_continue && !c->body_done;
+	sim_body_begin(c);
 	if (!c->ex.head.chunked && after >= whole) {
 		c->ex.body = (struct span){c->head_buf.p + used, whole};
 		c->body_done = true;
@@ -448,10 +327,10 @@ static bool step_head(struct sim_conn *c)
 
 static bool step_body(struct sim_conn *c)
 {
-	body_take(c);
+	sim_body_take(c);
 	if (!c->body_done && c->eof)
-		body_finish(c, "unexpected EOF");
-	if (body_suffices(c)) {
+		sim_body_finish(c, "unexpected EOF");
+	if (sim_body_suffices(c)) {
 		body_dispatch(c);
 		return true;
 	}
@@ -499,7 +378,7 @@ static bool step_answered(struct sim_conn *c)
 /* Swallow the body that nobody read. */
 static bool step_drain(struct sim_conn *c)
 {
-	body_take(c);
+	sim_body_take(c);
 	if (!c->body_done && !c->eof)
 		return false;
 	if (c->close_after || c->eof) {
@@ -533,7 +412,7 @@ static void conn_step(struct sim_conn *c)
 	if (c->state == CONN_DEAD || c->state == CONN_LEAKED)
 		return;
 	if (c->state == CONN_BUSY && !c->body_done)
-		body_take(c);
+		sim_body_take(c);
 	sim_conn_send(c);
 	/* Go looks one byte ahead while a handler runs; a second request in the pipe hides the client's end. */
 	conn_reading(c, c->state != CONN_BUSY || (!c->inb.n && !c->eof));
@@ -585,15 +464,15 @@ static void conn_readable(evutil_socket_t fd, short what, void *arg)
 	conn_step(c);
 }
 
-/* --- listening -------------------------------------------------------------------------------------------------------- */
-
-static void conn_open(struct sim_inst *in, int fd)
+void sim_conn_open(struct sim_inst *in, int fd)
 {
 	struct sim_conn *c = sim_alloc(sizeof(*c));
 	int one = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	if (!ready_event)
+		ready_event = event_new(sim_base, -1, 0, ready_run, NULL);
 	c->in = in;
 	c->fd = fd;
 	c->ex.conn = c;
@@ -608,128 +487,4 @@ static void conn_open(struct sim_inst *in, int fd)
 	in->stats.open_connections++;
 	TAILQ_INSERT_TAIL(&in->conns, c, link);
 	conn_reading(c, true);
-}
-
-static void conn_accept(evutil_socket_t fd, short what, void *arg)
-{
-	(void)what;
-	for (int i = 0; i < 64; i++) {
-		int s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (s < 0)
-			return;
-		conn_open(arg, s);
-	}
-}
-
-static void accept_begin(evutil_socket_t fd, short what, void *arg)
-{
-	struct sim_inst *in = arg;
-
-	(void)fd;
-	(void)what;
-	event_add(in->accept, NULL);
-}
-
-static int address_read(const char *host, uint16_t port, struct sockaddr_storage *ss, socklen_t *len)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)ss;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)ss;
-
-	*ss = (struct sockaddr_storage){0};
-	if (!*host || !strcmp(host, "localhost"))
-		host = *host ? "127.0.0.1" : "0.0.0.0";
-	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(port);
-		*len = sizeof(*v4);
-		return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
-	}
-	if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(port);
-		*len = sizeof(*v6);
-		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-	}
-	return -EINVAL;
-}
-
-static uint16_t port_of(int fd, uint16_t otherwise)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	if (getsockname(fd, (struct sockaddr *)&ss, &len))
-		return otherwise;
-	return ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&ss)->sin6_port
-					      : ((struct sockaddr_in *)(void *)&ss)->sin_port);
-}
-
-int sim_conn_listen(struct sim_inst *in, const char *host, uint16_t port, struct why *why)
-{
-	struct sockaddr_storage ss;
-	struct timeval delay = {.tv_sec = (time_t)(sim_conf.start_delay_ns / NS_PER_S),
-				.tv_usec = (suseconds_t)(sim_conf.start_delay_ns % NS_PER_S / NS_PER_US)};
-	socklen_t len = 0;
-	int one = 1;
-	int loopback = address_read(host, port, &ss, &len);
-
-	if (loopback < 0)
-		return why_set(why, -EINVAL, "listen tcp: lookup %s: no such host", host);
-	in->loopback = loopback;
-	in->listen_fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (in->listen_fd < 0)
-		return why_set(why, -errno, "socket: %s", strerror(errno));
-	setsockopt(in->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(in->listen_fd, (struct sockaddr *)&ss, len) || listen(in->listen_fd, 4096)) {
-		int err = errno;
-
-		close(in->listen_fd);
-		return why_set(why, -err, "listen tcp %s:%u: bind: %s", host, port,
-			       err == EADDRINUSE ? "address already in use" : strerror(err));
-	}
-	in->port = port_of(in->listen_fd, port);
-	if (!ready_event)
-		ready_event = event_new(sim_base, -1, 0, ready_run, NULL);
-	in->accept = event_new(sim_base, in->listen_fd, EV_READ | EV_PERSIST, conn_accept, in);
-	if (!sim_conf.start_delay_ns)
-		return event_add(in->accept, NULL);
-	return event_base_once(sim_base, -1, EV_TIMEOUT, accept_begin, in, &delay);
-}
-
-/* --- timers of an exchange -------------------------------------------------------------------------------------------- */
-
-static void ex_timer_fire(evutil_socket_t fd, short what, void *arg)
-{
-	struct sim_ex *ex = arg;
-	void (*fn)(struct sim_ex *) = ex->on_timer;
-
-	(void)fd;
-	(void)what;
-	ex->on_timer = NULL;
-	if (fn && ex->active)
-		fn(ex);
-}
-
-void sim_ex_timer(struct sim_ex *ex, uint64_t at_ns, void (*fn)(struct sim_ex *ex))
-{
-	uint64_t now = clock_now_ns();
-	uint64_t wait = at_ns > now ? at_ns - now : 0;
-	struct timeval tv = {.tv_sec = (time_t)(wait / NS_PER_S), .tv_usec = (suseconds_t)((wait % NS_PER_S + 999) / NS_PER_US)};
-
-	if (tv.tv_usec >= 1000000) {
-		tv.tv_sec++;
-		tv.tv_usec -= 1000000;
-	}
-	if (!ex->timer)
-		ex->timer = event_new(sim_base, -1, 0, ex_timer_fire, ex);
-	ex->on_timer = fn;
-	event_add(ex->timer, &tv);
-}
-
-void sim_ex_timer_stop(struct sim_ex *ex)
-{
-	ex->on_timer = NULL;
-	if (ex->timer)
-		event_del(ex->timer);
 }

@@ -27,7 +27,7 @@ void sim_embed_vector(const struct sim_ex *ex, struct span text, float *out, boo
 {
 	uint64_t seed = 0xcbf29ce484222325ULL;
 	uint32_t dim = sim_embed_dim(ex);
-	double   sum = 0;
+	double sum = 0;
 
 	for (size_t i = 0; i < text.n; i++)
 		seed = (seed ^ (unsigned char)text.p[i]) * 0x100000001b3ULL;
@@ -70,7 +70,7 @@ void sim_embed_resume(struct sim_ex *ex)
 static bool tokens_count(struct sim_ex *ex)
 {
 	const struct json *in = ex->embed_input;
-	uint32_t           n = 0;
+	uint32_t n = 0;
 
 	if (in->type == JSON_STRING) {
 		n = sim_tokens_count(ex, in->text);
@@ -92,8 +92,8 @@ static bool tokens_count(struct sim_ex *ex)
 static void embed_slot(struct sim_ex *ex)
 {
 	struct sim_runner *r = ex->runner;
-	struct sim_gen    *g = &ex->gen;
-	uint64_t           now = clock_now_ns();
+	struct sim_gen *g = &ex->gen;
+	uint64_t now = clock_now_ns();
 
 	ex->on_slot = ex->on_ready;
 	if (!tokens_count(ex)) {
@@ -158,7 +158,7 @@ static const struct sim_schema embeddings_schema = {"EmbeddingRequest", "api.Emb
 
 static void vector_write(struct sim_ex *ex, struct buf *b, struct span text, bool normalise)
 {
-	float   *v = arena_alloc(&ex->arena, DIM_MAX * sizeof(*v));
+	float *v = arena_alloc(&ex->arena, DIM_MAX * sizeof(*v));
 	uint32_t dim = sim_embed_dim(ex);
 
 	sim_embed_vector(ex, text, v, normalise);
@@ -177,8 +177,8 @@ static void vector_write(struct sim_ex *ex, struct buf *b, struct span text, boo
 static void embed_done(struct sim_ex *ex)
 {
 	const struct json *in = ex->embed_input;
-	struct buf        *b = &ex->scratch;
-	int64_t            total = (int64_t)(clock_now_ns() - ex->begun_ns) + 1;
+	struct buf *b = &ex->scratch;
+	int64_t total = (int64_t)(clock_now_ns() - ex->begun_ns) + 1;
 
 	b->n = 0;
 	buf_lit(b, "{\"model\":");

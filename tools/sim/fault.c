@@ -48,9 +48,10 @@ static bool model_matches(const char *model, struct span text)
 static void runners_wedge(struct sim_inst *in, const char *model)
 {
 	struct sim_runner *r;
-	char               name[SIM_NAME_BYTES];
+	char name[SIM_NAME_BYTES];
 
-	TAILQ_FOREACH (r, &in->runners, link) {
+	TAILQ_FOREACH(r, &in->runners, link)
+	{
 		sim_name_display(&r->name, name, sizeof(name));
 		if (model_matches(model, span_of(name)))
 			sim_sched_wedge(r, true);
@@ -59,12 +60,12 @@ static void runners_wedge(struct sim_inst *in, const char *model)
 
 int sim_fault_add(struct sim_inst *in, const struct json *spec, struct why *why)
 {
-	struct sim_fault   *f;
+	struct sim_fault *f;
 	enum sim_fault_kind kind = kind_find(json_get_text(spec, "kind"));
-	bool                at_once = !json_get(spec, "after_chunks");
-	int64_t             count = json_get_i64(spec, "count", 1);
-	struct buf          known = {0};
-	int                 err;
+	bool at_once = !json_get(spec, "after_chunks");
+	int64_t count = json_get_i64(spec, "count", 1);
+	struct buf known = {0};
+	int err;
 
 	if (!kind) {
 		for (int i = 1; i < FAULT_COUNT; i++)
@@ -98,10 +99,10 @@ int sim_fault_add(struct sim_inst *in, const struct json *spec, struct why *why)
 /* "kind=cut,after_chunks=4,model=x": numbers stay numbers, everything else is text. */
 int sim_fault_add_text(struct sim_inst *in, const char *spec, struct why *why)
 {
-	struct buf   b = {0};
+	struct buf b = {0};
 	struct arena a = {0};
 	struct json *j;
-	int          err;
+	int err;
 
 	buf_lit(&b, "{");
 	while (*spec) {
@@ -215,18 +216,18 @@ static bool strikes_before(const struct sim_fault *f)
 
 bool sim_fault_strike(struct sim_ex *ex)
 {
-	struct sim_inst  *in = ex->in;
+	struct sim_inst *in = ex->in;
 	struct sim_fault *f;
-	struct json      *j = NULL;
-	struct why        why;
+	struct json *j = NULL;
+	struct why why;
 
 	if (TAILQ_EMPTY(&in->faults))
 		return false;
 	if (ex->route->body == BODY_JSON)
 		json_parse(&ex->arena, ex->body, &j, &why);
-	TAILQ_FOREACH (f, &in->faults, link)
-		if (fault_matches(f, ex, json_get_text(j, "model")))
-			break;
+	TAILQ_FOREACH(f, &in->faults, link)
+	if (fault_matches(f, ex, json_get_text(j, "model")))
+		break;
 	if (!f)
 		return false;
 	ex->fault = arena_alloc(&ex->arena, sizeof(*f));
@@ -284,7 +285,8 @@ bool sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m, stru
 {
 	struct sim_fault *f;
 
-	TAILQ_FOREACH (f, &in->faults, link) {
+	TAILQ_FOREACH(f, &in->faults, link)
+	{
 		if (!strikes_load(f) || !model_matches(f->model, span_of(m->name)))
 			continue;
 		*out = *f;
@@ -296,7 +298,7 @@ bool sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m, stru
 
 void sim_fault_clear(struct sim_inst *in)
 {
-	struct sim_fault  *f;
+	struct sim_fault *f;
 	struct sim_runner *r;
 
 	while ((f = TAILQ_FIRST(&in->faults))) {
@@ -304,7 +306,7 @@ void sim_fault_clear(struct sim_inst *in)
 		free(f);
 	}
 	in->hang_all = false;
-	TAILQ_FOREACH (r, &in->runners, link)
-		if (r->wedged && r->state == RUNNER_READY && !r->pid)
-			sim_sched_wedge(r, false);
+	TAILQ_FOREACH(r, &in->runners, link)
+	if (r->wedged && r->state == RUNNER_READY && !r->pid)
+		sim_sched_wedge(r, false);
 }

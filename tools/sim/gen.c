@@ -33,7 +33,8 @@ static bool prompt_refused(struct sim_ex *ex)
 		sim_ex_fail(ex, 400, "the input length exceeds the context length");
 	else
 		sim_ex_failf(ex, 400,
-			     "{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size, try increasing it\","
+			     "{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size, try "
+			     "increasing it\","
 			     "\"type\":\"exceed_context_size_error\",\"n_prompt_tokens\":%u,\"n_ctx\":%u}}",
 			     n, ex->runner->ctx);
 	return true;

@@ -22,7 +22,8 @@ void sim_log_start(void)
 	line("images.go:499", "\"total blobs: 2\"");
 	line("images.go:506", "\"total unused blobs removed: 0\"");
 	for (unsigned i = 0; i < sim_insts_n; i++) {
-		snprintf(text, sizeof(text), "\"Listening on %s:%u (version %s)\"", sim_conf.host, sim_insts[i].port, sim_conf.version);
+		snprintf(text, sizeof(text), "\"Listening on %s:%u (version %s)\"", sim_conf.host, sim_insts[i].port,
+			 sim_conf.version);
 		line("routes.go:1808", text);
 	}
 	line("runner.go:67", "\"discovering available GPUs...\"");
@@ -32,9 +33,9 @@ void sim_log_start(void)
 
 void sim_log_access(const struct sim_ex *ex)
 {
-	time_t    now = (time_t)(clock_wall_ns() / NS_PER_S);
+	time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
 	struct tm tm;
-	char      when[32];
+	char when[32];
 
 	localtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y/%m/%d - %H:%M:%S", &tm);

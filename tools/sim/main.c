@@ -8,10 +8,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct sim_conf    sim_conf;
+struct sim_conf sim_conf;
 struct event_base *sim_base;
-struct sim_inst   *sim_insts;
-unsigned           sim_insts_n;
+struct sim_inst *sim_insts;
+unsigned sim_insts_n;
 
 /* As a real server: everything is dropped where it stands, exit status 0. */
 static void stop(evutil_socket_t sig, short what, void *arg)
@@ -22,8 +22,8 @@ static void stop(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	(void)arg;
 	for (unsigned i = 0; i < sim_insts_n; i++)
-		TAILQ_FOREACH (r, &sim_insts[i].runners, link)
-			sim_runner_kill(r);
+		TAILQ_FOREACH(r, &sim_insts[i].runners, link)
+	sim_runner_kill(r);
 	_exit(0);
 }
 
@@ -80,7 +80,7 @@ static int serve(struct why *why)
 {
 	struct event *on_int;
 	struct event *on_term;
-	int           err = 0;
+	int err = 0;
 
 	sim_base = event_base_new();
 	if (!sim_base)
@@ -107,7 +107,7 @@ static int serve(struct why *why)
 int main(int argc, char **argv)
 {
 	struct why why = {0};
-	int        err;
+	int err;
 
 	if (getenv("OLLAMA_SIM_RUNNER"))
 		return sim_runner_main(argc, argv);

@@ -8,19 +8,14 @@
 #define JSON_TYPE "application/json; charset=utf-8"
 
 static const struct sim_field store_fields[] = {
-	{"model", FIELD_STRING, "string", NULL},
-	{"name", FIELD_STRING, "string", NULL},
-	{"source", FIELD_STRING, "string", NULL},
-	{"destination", FIELD_STRING, "string", NULL},
-	{"from", FIELD_STRING, "string", NULL},
-	{"stream", FIELD_BOOL, "bool", NULL},
-	{"insecure", FIELD_BOOL, "bool", NULL},
-	{"template", FIELD_STRING, "string", NULL},
-	{"system", FIELD_STRING, "string", NULL},
-	{"parameters", FIELD_MAP, "map[string]interface {}", NULL},
+	{"model", FIELD_STRING, "string", NULL},         {"name", FIELD_STRING, "string", NULL},
+	{"source", FIELD_STRING, "string", NULL},        {"destination", FIELD_STRING, "string", NULL},
+	{"from", FIELD_STRING, "string", NULL},          {"stream", FIELD_BOOL, "bool", NULL},
+	{"insecure", FIELD_BOOL, "bool", NULL},          {"template", FIELD_STRING, "string", NULL},
+	{"system", FIELD_STRING, "string", NULL},        {"parameters", FIELD_MAP, "map[string]interface {}", NULL},
 	{"files", FIELD_MAP, "map[string]string", NULL},
 };
-#define STORE_SCHEMA(go)                                                                                                       \
+#define STORE_SCHEMA(go)                                                                                                           \
 	static const struct sim_schema go##_schema = {#go, "api." #go, store_fields, sizeof(store_fields) / sizeof(store_fields[0])}
 STORE_SCHEMA(CopyRequest);
 STORE_SCHEMA(DeleteRequest);
@@ -39,11 +34,11 @@ static void name_take(struct sim_ex *ex)
 
 void handle_copy(struct sim_ex *ex)
 {
-	struct span           source;
-	struct span           destination;
-	struct sim_name       from;
-	struct sim_name       to;
-	struct sim_model     *m;
+	struct span source;
+	struct span destination;
+	struct sim_name from;
+	struct sim_name to;
+	struct sim_model *m;
 	struct sim_model_conf conf;
 
 	if (!sim_request_read(ex, &CopyRequest_schema))
@@ -70,7 +65,7 @@ void handle_copy(struct sim_ex *ex)
 
 void handle_delete(struct sim_ex *ex)
 {
-	struct sim_name   name;
+	struct sim_name name;
 	struct sim_model *m;
 
 	if (!sim_request_read(ex, &DeleteRequest_schema))
@@ -148,11 +143,12 @@ static void progress_fail(struct sim_ex *ex, int status, const char *message)
 }
 
 /* What a host says that cannot be reached: nobody at a loopback address, no such name elsewhere. */
-static void unreachable(struct sim_ex *ex, const struct sim_name *n, const char *prefix, const char *verb, bool push, const char *weights)
+static void unreachable(struct sim_ex *ex, const struct sim_name *n, const char *prefix, const char *verb, bool push,
+			const char *weights)
 {
 	struct buf b = {0};
-	bool       insecure = json_get_bool(ex->json, "insecure", false);
-	char       host[352];
+	bool insecure = json_get_bool(ex->json, "insecure", false);
+	char host[352];
 
 	snprintf(host, sizeof(host), "%s", n->host);
 	buf_printf(&b, "%s%s \"%s://%s/v2/%s/%s/", prefix, verb, insecure ? "http" : "https", n->host, n->ns, n->model);
@@ -183,9 +179,9 @@ static void pulled_conf(const struct sim_name *name, struct sim_model_conf *out)
 
 static void pull_step(struct sim_ex *ex)
 {
-	struct buf           *b = &ex->scratch;
+	struct buf *b = &ex->scratch;
 	struct sim_model_conf conf;
-	uint64_t              total;
+	uint64_t total;
 
 	pulled_conf(&ex->name, &conf);
 	total = conf.size_bytes ? conf.size_bytes : 1000000;
@@ -194,7 +190,8 @@ static void pull_step(struct sim_ex *ex)
 		buf_printf(b, "{\"status\":\"pulling %.12s\",\"digest\":\"sha256:%s\",\"total\":%llu", conf.weights, conf.weights,
 			   (unsigned long long)total);
 		if (ex->seq)
-			buf_printf(b, ",\"completed\":%llu", (unsigned long long)(total / 3 * (uint64_t)ex->seq + (ex->seq == 3 ? total % 3 : 0)));
+			buf_printf(b, ",\"completed\":%llu",
+				   (unsigned long long)(total / 3 * (uint64_t)ex->seq + (ex->seq == 3 ? total % 3 : 0)));
 		buf_lit(b, "}");
 		progress(ex, b);
 		ex->seq++;
@@ -233,7 +230,7 @@ void handle_pull(struct sim_ex *ex)
 void handle_push(struct sim_ex *ex)
 {
 	struct sim_model *m;
-	char              text[1400];
+	char text[1400];
 
 	if (!sim_request_read(ex, &PushRequest_schema))
 		return;
@@ -245,8 +242,8 @@ void handle_push(struct sim_ex *ex)
 	m = sim_store_find(ex->in, &ex->name);
 	progress_status(ex, "retrieving manifest", "");
 	if (!m) {
-		snprintf(text, sizeof(text), "open /models/manifests/%s/%s/%s/%s: no such file or directory", ex->name.host, ex->name.ns,
-			 ex->name.model, ex->name.tag);
+		snprintf(text, sizeof(text), "open /models/manifests/%s/%s/%s/%s: no such file or directory", ex->name.host,
+			 ex->name.ns, ex->name.model, ex->name.tag);
 		progress_fail(ex, 500, text);
 		return;
 	}
@@ -262,8 +259,8 @@ static void parameters_take(struct sim_model_conf *conf, const struct json *para
 	for (const struct json *p = parameters ? parameters->child : NULL; p; p = p->next) {
 		for (const struct json *v = p->type == JSON_ARRAY ? p->child : p; v; v = p->type == JSON_ARRAY ? v->next : NULL) {
 			struct span text = v->type == JSON_STRING ? v->text : v->raw;
-			int         w = snprintf(conf->parameters + n, sizeof(conf->parameters) - n, SPAN_FMT " " SPAN_FMT "\n", SPAN_ARG(p->key),
-						 SPAN_ARG(text));
+			int w = snprintf(conf->parameters + n, sizeof(conf->parameters) - n, SPAN_FMT " " SPAN_FMT "\n",
+					 SPAN_ARG(p->key), SPAN_ARG(text));
 
 			if (w > 0 && n + (size_t)w < sizeof(conf->parameters))
 				n += (size_t)w;
@@ -275,9 +272,9 @@ static void parameters_take(struct sim_model_conf *conf, const struct json *para
 
 static bool create_from(struct sim_ex *ex, struct span from, struct sim_model_conf *conf)
 {
-	struct sim_name   name;
+	struct sim_name name;
 	struct sim_model *m;
-	char              display[SIM_NAME_BYTES];
+	char display[SIM_NAME_BYTES];
 
 	if (!sim_name_parse(from, &name)) {
 		progress_fail(ex, 400, "invalid model name");
@@ -299,7 +296,7 @@ static bool create_from(struct sim_ex *ex, struct span from, struct sim_model_co
 static bool create_files(struct sim_ex *ex, const struct json *files, struct sim_model_conf *conf)
 {
 	struct span digest = files->child && files->child->type == JSON_STRING ? files->child->text : (struct span){"", 0};
-	char        hex[65];
+	char hex[65];
 
 	if (digest.n != 71 || memcmp(digest.p, "sha256", 6) || !span_copy(hex, sizeof(hex), (struct span){digest.p + 7, 64}) ||
 	    !sim_blob_known(ex->in, hex)) {
@@ -307,8 +304,16 @@ static bool create_files(struct sim_ex *ex, const struct json *files, struct sim
 		return false;
 	}
 	*conf = (struct sim_model_conf){
-		.family = "llama", .parameter_size = "1K", .quantization = "unknown", .template = "{{ .Prompt }}", .size_bytes = 1000,
-		.load_ns = 300 * NS_PER_MS, .ctx_trained = 4096, .dim = 64, .prefill_per_s = 2000, .decode_per_s = 50,
+		.family = "llama",
+		.parameter_size = "1K",
+		.quantization = "unknown",
+		.template = "{{ .Prompt }}",
+		.size_bytes = 1000,
+		.load_ns = 300 * NS_PER_MS,
+		.ctx_trained = 4096,
+		.dim = 64,
+		.prefill_per_s = 2000,
+		.decode_per_s = 50,
 	};
 	memcpy(conf->weights, hex, sizeof(conf->weights));
 	progress_status(ex, "parsing GGUF", "");
@@ -319,9 +324,9 @@ static bool create_files(struct sim_ex *ex, const struct json *files, struct sim
 void handle_create(struct sim_ex *ex)
 {
 	struct sim_model_conf conf = {0};
-	const struct json    *files;
-	struct span           from;
-	char                  layer[65];
+	const struct json *files;
+	struct span from;
+	char layer[65];
 
 	if (!sim_request_read(ex, &CreateRequest_schema))
 		return;
@@ -357,7 +362,7 @@ void handle_create(struct sim_ex *ex)
 static bool digest_take(struct sim_ex *ex, char hex[65])
 {
 	struct span d = ex->param;
-	bool        ok = d.n == 71 && !memcmp(d.p, "sha256", 6) && (d.p[6] == ':' || d.p[6] == '-');
+	bool ok = d.n == 71 && !memcmp(d.p, "sha256", 6) && (d.p[6] == ':' || d.p[6] == '-');
 
 	for (size_t i = 7; ok && i < d.n; i++)
 		ok = strchr("0123456789abcdefABCDEF", d.p[i]) != NULL;
@@ -417,5 +422,6 @@ void handle_cloud_only(struct sim_ex *ex)
 void handle_recommendations(struct sim_ex *ex)
 {
 	resp_full(ex, 200, JSON_TYPE,
-		  SPAN_LIT("{\"recommendations\":[{\"model\":\"sim-chat\",\"description\":\"Simulated words\",\"vram_bytes\":1000000000}]}"));
+		  SPAN_LIT("{\"recommendations\":[{\"model\":\"sim-chat\",\"description\":\"Simulated "
+			   "words\",\"vram_bytes\":1000000000}]}"));
 }

@@ -60,8 +60,8 @@ static void metric(struct buf *b, const char *key, int64_t v)
 static void context_write(struct sim_ex *ex, struct buf *b, const struct sim_summary *sum)
 {
 	const struct json *given = json_get(ex->json, "context");
-	uint32_t           id = 259;
-	bool               first = true;
+	uint32_t id = 259;
+	bool first = true;
 
 	buf_lit(b, ",\"context\":[");
 	for (const struct json *e = given ? given->child : NULL; e; e = e->next) {
@@ -113,7 +113,7 @@ static void finish_native(struct sim_ex *ex, const struct sim_summary *sum)
 {
 	struct buf *b = &ex->scratch;
 	struct span none = {"", 0};
-	bool        call = ex->gen.tool_called && (!ex->stream || sim_conf.new_generation);
+	bool call = ex->gen.tool_called && (!ex->stream || sim_conf.new_generation);
 
 	b->n = 0;
 	if (ex->stream && !sum->done) {
@@ -193,18 +193,24 @@ const struct sim_dialect dialect_plain = {.error = error_native};
 /* --- requests --------------------------------------------------------------------------------------------------------- */
 
 static const struct sim_field message_fields[] = {
-	{"role", FIELD_STRING, "string", NULL},      {"content", FIELD_STRING, "string", NULL},
-	{"thinking", FIELD_STRING, "string", NULL},  {"images", FIELD_IMAGES, "[]api.ImageData", NULL},
-	{"tool_name", FIELD_STRING, "string", NULL}, {"tool_call_id", FIELD_STRING, "string", NULL},
+	{"role", FIELD_STRING, "string", NULL},
+	{"content", FIELD_STRING, "string", NULL},
+	{"thinking", FIELD_STRING, "string", NULL},
+	{"images", FIELD_IMAGES, "[]api.ImageData", NULL},
+	{"tool_name", FIELD_STRING, "string", NULL},
+	{"tool_call_id", FIELD_STRING, "string", NULL},
 	{"tool_calls", FIELD_SLICE, "[]api.ToolCall", NULL},
 };
 static const struct sim_schema message_schema = {"Message", "api.Message", message_fields, 7};
 
-#define COMMON_FIELDS                                                                                                           \
-	{"model", FIELD_STRING, "string", NULL}, {"stream", FIELD_BOOL, "bool", NULL}, {"format", FIELD_ANY, NULL, NULL},       \
-		{"keep_alive", FIELD_DURATION, "api.Duration", NULL}, {"options", FIELD_MAP, "map[string]interface {}", NULL},  \
-		{"think", FIELD_THINK, NULL, NULL}, {"truncate", FIELD_BOOL, "bool", NULL}, {"shift", FIELD_BOOL, "bool", NULL}, \
-		{"logprobs", FIELD_BOOL, "bool", NULL}, {"top_logprobs", FIELD_INT, "int", NULL}
+#define COMMON_FIELDS                                                                                                              \
+	{"model", FIELD_STRING, "string", NULL}, {"stream", FIELD_BOOL, "bool", NULL}, {"format", FIELD_ANY, NULL, NULL},          \
+		{"keep_alive", FIELD_DURATION, "api.Duration", NULL}, {"options", FIELD_MAP, "map[string]interface {}", NULL},     \
+		{"think", FIELD_THINK, NULL, NULL}, {"truncate", FIELD_BOOL, "bool", NULL}, {"shift", FIELD_BOOL, "bool", NULL},   \
+		{"logprobs", FIELD_BOOL, "bool", NULL},                                                                            \
+	{                                                                                                                          \
+		"top_logprobs", FIELD_INT, "int", NULL                                                                             \
+	}
 
 static const struct sim_field generate_fields[] = {
 	COMMON_FIELDS,
@@ -245,10 +251,11 @@ static bool think_read(struct sim_ex *ex)
 static void format_read(struct sim_ex *ex)
 {
 	const struct json *format = json_get(ex->json, "format");
-	struct buf         b = {0};
-	struct buf         q = {0};
+	struct buf b = {0};
+	struct buf q = {0};
 
-	if (!format || format->type == JSON_OBJECT || (format->type == JSON_STRING && (!format->text.n || span_eq(format->text, SPAN_LIT("json")))))
+	if (!format || format->type == JSON_OBJECT ||
+	    (format->type == JSON_STRING && (!format->text.n || span_eq(format->text, SPAN_LIT("json")))))
 		return;
 	buf_json(&q, format->raw);
 	buf_printf(&b, "invalid format: " SPAN_FMT "; expected \"json\" or a valid JSON Schema object", SPAN_ARG(buf_view(&q)));
@@ -263,7 +270,7 @@ static void template_fill(struct buf *out, struct span t, struct span system, st
 	while (t.n) {
 		const char *open = memmem(t.p, t.n, "{{", 2);
 		const char *close = open ? memmem(open, t.n - (size_t)(open - t.p), "}}", 2) : NULL;
-		size_t      n = close ? (size_t)(open - t.p) : t.n;
+		size_t n = close ? (size_t)(open - t.p) : t.n;
 		struct span inner;
 
 		buf_put(out, t.p, n);
@@ -283,7 +290,7 @@ static void generate_render(struct sim_ex *ex)
 {
 	struct span template = json_get_text(ex->json, "template");
 	struct span system = json_get_text(ex->json, "system");
-	struct buf  b = {0};
+	struct buf b = {0};
 
 	ex->prompt = ex->user = json_get_text(ex->json, "prompt");
 	if (!template.n)
@@ -325,8 +332,8 @@ static bool top_logprobs_ok(struct sim_ex *ex)
 static bool unload_asked(struct sim_ex *ex)
 {
 	const struct json *keep = json_get(ex->json, "keep_alive");
-	int64_t            ns = -1;
-	struct why         why;
+	int64_t ns = -1;
+	struct why why;
 
 	if (!keep || sim_keep_alive_read(keep, &ns, &why) || ns != 0)
 		return false;
@@ -337,7 +344,8 @@ static bool unload_asked(struct sim_ex *ex)
 static bool raw_conflicts(const struct sim_ex *ex)
 {
 	return json_get_bool(ex->json, "raw", false) &&
-	       (json_get_text(ex->json, "template").n || json_get_text(ex->json, "system").n || json_count(json_get(ex->json, "context")));
+	       (json_get_text(ex->json, "template").n || json_get_text(ex->json, "system").n ||
+		json_count(json_get(ex->json, "context")));
 }
 
 void handle_generate(struct sim_ex *ex)

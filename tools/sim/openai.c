@@ -128,7 +128,7 @@ static void chat_finish_stream(struct sim_ex *ex, const struct sim_summary *sum)
 static void logprobs_write(struct sim_ex *ex, struct buf *b)
 {
 	struct span text;
-	char        scratch[32];
+	char scratch[32];
 	const char *comma = "";
 
 	buf_lit(b, ",\"logprobs\":{\"content\":[");
@@ -156,9 +156,11 @@ static void finish_chat(struct sim_ex *ex, const struct sim_summary *sum)
 		return;
 	}
 	id_ensure(ex, "chatcmpl");
-	buf_printf(b, "{\"id\":\"%s\",\"object\":\"chat.completion\",\"created\":%lld,\"model\":", ex->id, (long long)created_now(ex));
+	buf_printf(b, "{\"id\":\"%s\",\"object\":\"chat.completion\",\"created\":%lld,\"model\":", ex->id,
+		   (long long)created_now(ex));
 	buf_json(b, ex->model_text);
-	buf_lit(b, ",\"system_fingerprint\":\"fp_ollama\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+	buf_lit(b,
+		",\"system_fingerprint\":\"fp_ollama\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
 	buf_json(b, buf_view(&ex->gen.text));
 	if (ex->gen.thinking.n) {
 		buf_lit(b, ",\"reasoning\":");
@@ -231,7 +233,8 @@ static void cmpl_finish_stream(struct sim_ex *ex, const struct sim_summary *sum)
 	}
 	cmpl_chunk(ex, b, (struct span){"", 0}, sum->reason, ex->model_text);
 	if (ex->include_usage) {
-		buf_printf(b, "data: {\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%lld,\"choices\":[],\"model\":", ex->id,
+		buf_printf(b,
+			   "data: {\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%lld,\"choices\":[],\"model\":", ex->id,
 			   (long long)created_now(ex));
 		buf_json(b, ex->model_text);
 		buf_lit(b, ",\"system_fingerprint\":\"fp_ollama\",");
@@ -256,7 +259,8 @@ static void finish_cmpl(struct sim_ex *ex, const struct sim_summary *sum)
 		return;
 	}
 	id_ensure(ex, "cmpl");
-	buf_printf(b, "{\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%lld,\"model\":", ex->id, (long long)created_now(ex));
+	buf_printf(b, "{\"id\":\"%s\",\"object\":\"text_completion\",\"created\":%lld,\"model\":", ex->id,
+		   (long long)created_now(ex));
 	buf_json(b, ex->model_text);
 	buf_lit(b, ",\"system_fingerprint\":\"fp_ollama\",\"choices\":[{\"text\":");
 	buf_json(b, buf_view(&ex->gen.text));
@@ -305,18 +309,21 @@ const struct sim_dialect dialect_oai_cmpl = {
 static const struct sim_field stream_options_fields[] = {{"include_usage", FIELD_BOOL, "bool", NULL}};
 static const struct sim_schema stream_options_schema = {"StreamOptions", "openai.StreamOptions", stream_options_fields, 1};
 static const struct sim_field message_fields[] = {
-	{"role", FIELD_STRING, "string", NULL},         {"content", FIELD_ANY, NULL, NULL},
-	{"reasoning", FIELD_STRING, "string", NULL},    {"tool_calls", FIELD_SLICE, "[]openai.ToolCall", NULL},
-	{"name", FIELD_STRING, "string", NULL},         {"tool_call_id", FIELD_STRING, "string", NULL},
+	{"role", FIELD_STRING, "string", NULL},      {"content", FIELD_ANY, NULL, NULL},
+	{"reasoning", FIELD_STRING, "string", NULL}, {"tool_calls", FIELD_SLICE, "[]openai.ToolCall", NULL},
+	{"name", FIELD_STRING, "string", NULL},      {"tool_call_id", FIELD_STRING, "string", NULL},
 };
 static const struct sim_schema message_schema = {"Message", "openai.Message", message_fields, 6};
 
-#define SAMPLING_FIELDS                                                                                                          \
-	{"model", FIELD_STRING, "string", NULL}, {"stream", FIELD_BOOL, "bool", NULL},                                           \
-		{"stream_options", FIELD_STRUCT, "openai.StreamOptions", &stream_options_schema},                                \
-		{"max_tokens", FIELD_INT, "int", NULL}, {"seed", FIELD_INT, "int", NULL}, {"stop", FIELD_ANY, NULL, NULL},       \
-		{"temperature", FIELD_FLOAT, "float64", NULL}, {"frequency_penalty", FIELD_FLOAT, "float64", NULL},              \
-		{"presence_penalty", FIELD_FLOAT, "float64", NULL}, {"top_p", FIELD_FLOAT, "float64", NULL}
+#define SAMPLING_FIELDS                                                                                                            \
+	{"model", FIELD_STRING, "string", NULL}, {"stream", FIELD_BOOL, "bool", NULL},                                             \
+		{"stream_options", FIELD_STRUCT, "openai.StreamOptions", &stream_options_schema},                                  \
+		{"max_tokens", FIELD_INT, "int", NULL}, {"seed", FIELD_INT, "int", NULL}, {"stop", FIELD_ANY, NULL, NULL},         \
+		{"temperature", FIELD_FLOAT, "float64", NULL}, {"frequency_penalty", FIELD_FLOAT, "float64", NULL},                \
+		{"presence_penalty", FIELD_FLOAT, "float64", NULL},                                                                \
+	{                                                                                                                          \
+		"top_p", FIELD_FLOAT, "float64", NULL                                                                              \
+	}
 
 static const struct sim_field chat_fields[] = {
 	SAMPLING_FIELDS,
@@ -360,13 +367,13 @@ static const char *message_refusal(const struct json *m)
 {
 	const struct json *content = json_get(m, "content");
 	const struct json *calls = json_get(m, "tool_calls");
-	const char        *bad = NULL;
+	const char *bad = NULL;
 
 	for (const struct json *c = calls ? calls->child : NULL; c; c = c->next) {
-		struct span  args = json_get_text(json_get(c, "function"), "arguments");
+		struct span args = json_get_text(json_get(c, "function"), "arguments");
 		struct arena a = {0};
 		struct json *j;
-		struct why   why;
+		struct why why;
 
 		if (json_parse(&a, args, &j, &why) || j->type != JSON_OBJECT)
 			bad = "invalid tool call arguments";
@@ -391,7 +398,7 @@ static const char *message_refusal(const struct json *m)
 static bool effort_read(struct sim_ex *ex, struct span effort, bool *asked)
 {
 	static const char *const all[] = {"high", "medium", "low", "max", "none", "minimal", "xhigh", "ultra"};
-	size_t                   n = sim_conf.new_generation ? 8 : 5;
+	size_t n = sim_conf.new_generation ? 8 : 5;
 
 	*asked = effort.n > 0;
 	if (!effort.n)
@@ -406,7 +413,8 @@ static bool effort_read(struct sim_ex *ex, struct span effort, bool *asked)
 	{
 		char text[160];
 
-		snprintf(text, sizeof(text), "invalid reasoning value: '" SPAN_FMT "' (must be \"high\", \"medium\", \"low\", \"max\", or \"none\")",
+		snprintf(text, sizeof(text),
+			 "invalid reasoning value: '" SPAN_FMT "' (must be \"high\", \"medium\", \"low\", \"max\", or \"none\")",
 			 SPAN_ARG(effort));
 		fail_translation(ex, text);
 	}
@@ -427,9 +435,9 @@ static void sampling_read(struct sim_ex *ex)
 void handle_oai_chat(struct sim_ex *ex)
 {
 	const struct json *messages;
-	const char        *bad = NULL;
-	bool               effort = false;
-	bool               capable_default;
+	const char *bad = NULL;
+	bool effort = false;
+	bool capable_default;
 
 	if (!sim_request_read(ex, &chat_schema))
 		return;
@@ -451,7 +459,8 @@ void handle_oai_chat(struct sim_ex *ex)
 	ex->tools = json_get(ex->json, "tools");
 	ex->tools_given = json_count(ex->tools) > 0;
 	ex->logprobs = json_get_bool(ex->json, "logprobs", false);
-	if (!sim_request_model(ex, MISSING_PLAIN, true, false) || sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
+	if (!sim_request_model(ex, MISSING_PLAIN, true, false) ||
+	    sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
 	    sim_request_lacks(ex, ex->tools_given && !ex->conf.tools, "tools", true) ||
 	    sim_request_lacks(ex, effort && !ex->conf.thinking, "thinking", false) || !sim_request_options(ex, NULL))
 		return;
@@ -488,7 +497,7 @@ static void base64_write(struct buf *b, const unsigned char *p, size_t n)
 	buf_lit(b, "\"");
 	for (size_t i = 0; i < n; i += 3) {
 		uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0U);
-		char     q[4] = {a[v >> 18], a[v >> 12 & 63], i + 1 < n ? a[v >> 6 & 63] : '=', i + 2 < n ? a[v & 63] : '='};
+		char q[4] = {a[v >> 18], a[v >> 12 & 63], i + 1 < n ? a[v >> 6 & 63] : '=', i + 2 < n ? a[v & 63] : '='};
 
 		buf_put(b, q, 4);
 	}
@@ -498,7 +507,7 @@ static void base64_write(struct buf *b, const unsigned char *p, size_t n)
 static void vector_write(struct sim_ex *ex, struct buf *b, struct span text, unsigned index)
 {
 	uint32_t dim = sim_embed_dim(ex);
-	float   *v = arena_alloc(&ex->arena, 8192 * sizeof(*v));
+	float *v = arena_alloc(&ex->arena, 8192 * sizeof(*v));
 
 	sim_embed_vector(ex, text, v, true);
 	buf_printf(b, "%s{\"object\":\"embedding\",\"embedding\":", index ? "," : "");
@@ -519,8 +528,8 @@ static void vector_write(struct sim_ex *ex, struct buf *b, struct span text, uns
 static void embeddings_done(struct sim_ex *ex)
 {
 	const struct json *in = ex->embed_input;
-	struct buf        *b = &ex->scratch;
-	unsigned           index = 0;
+	struct buf *b = &ex->scratch;
+	unsigned index = 0;
 
 	b->n = 0;
 	buf_lit(b, "{\"object\":\"list\",\"data\":[");
@@ -545,15 +554,16 @@ static const struct sim_schema embed_schema = {"EmbedRequest", "openai.EmbedRequ
 void handle_oai_embeddings(struct sim_ex *ex)
 {
 	const struct json *input;
-	struct span        format;
-	char               text[200];
+	struct span format;
+	char text[200];
 
 	if (!sim_request_read(ex, &embed_schema))
 		return;
 	input = json_get(ex->json, "input");
 	format = json_get_text(ex->json, "encoding_format");
 	if (format.n && !span_caseeq(format, SPAN_LIT("float")) && !span_caseeq(format, SPAN_LIT("base64"))) {
-		snprintf(text, sizeof(text), "Invalid value for 'encoding_format' = " SPAN_FMT ". Supported values: ['float', 'base64'].",
+		snprintf(text, sizeof(text),
+			 "Invalid value for 'encoding_format' = " SPAN_FMT ". Supported values: ['float', 'base64'].",
 			 SPAN_ARG(format));
 		fail_translation(ex, text);
 		return;
@@ -564,7 +574,8 @@ void handle_oai_embeddings(struct sim_ex *ex)
 	}
 	ex->translation = false;
 	ex->dimensions = json_get_i64(ex->json, "dimensions", 0);
-	if (!sim_embed_input_ok(ex, input) || !sim_request_model(ex, MISSING_TRY_PULLING, false, false) || !sim_request_options(ex, NULL))
+	if (!sim_embed_input_ok(ex, input) || !sim_request_model(ex, MISSING_TRY_PULLING, false, false) ||
+	    !sim_request_options(ex, NULL))
 		return;
 	sim_embed_run(ex, input, embeddings_done);
 }
@@ -575,20 +586,22 @@ static void model_write(struct buf *b, const struct sim_model *m, struct span id
 {
 	buf_lit(b, "{\"id\":");
 	buf_json(b, id);
-	buf_printf(b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"%s\"}", (long long)(m->modified_ns / NS_PER_S), m->name.ns);
+	buf_printf(b, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"%s\"}", (long long)(m->modified_ns / NS_PER_S),
+		   m->name.ns);
 }
 
 void handle_oai_models(struct sim_ex *ex)
 {
-	struct buf       *b = &ex->scratch;
+	struct buf *b = &ex->scratch;
 	struct sim_model *m;
-	const char       *comma = "";
-	char              name[SIM_NAME_BYTES];
+	const char *comma = "";
+	char name[SIM_NAME_BYTES];
 
 	b->n = 0;
 	buf_lit(b, "{\"object\":\"list\",\"data\":");
 	buf_text(b, TAILQ_EMPTY(&ex->in->models) ? "null" : "[");
-	TAILQ_FOREACH (m, &ex->in->models, link) {
+	TAILQ_FOREACH(m, &ex->in->models, link)
+	{
 		sim_name_display(&m->name, name, sizeof(name));
 		buf_text(b, comma);
 		model_write(b, m, span_of(name));
@@ -600,9 +613,9 @@ void handle_oai_models(struct sim_ex *ex)
 
 void handle_oai_model(struct sim_ex *ex)
 {
-	struct sim_name   name;
+	struct sim_name name;
 	struct sim_model *m;
-	struct buf       *b = &ex->scratch;
+	struct buf *b = &ex->scratch;
 
 	if (!sim_name_parse(ex->param, &name)) {
 		sim_ex_fail(ex, 400, "invalid model name");

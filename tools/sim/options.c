@@ -111,26 +111,26 @@ struct model_key {
 	size_t size;
 };
 
-#define KEY(key_, kind_, member)                                                                                               \
-	{                                                                                                                      \
-		key_, kind_, offsetof(struct sim_model_conf, member), sizeof(((struct sim_model_conf *)0)->member)            \
+#define KEY(key_, kind_, member)                                                                                                   \
+	{                                                                                                                          \
+		key_, kind_, offsetof(struct sim_model_conf, member), sizeof(((struct sim_model_conf *)0)->member)                 \
 	}
 
 static const struct model_key model_keys[] = {
-	KEY("size", KEY_SIZE, size_bytes),       KEY("ram", KEY_SIZE, ram_bytes),         KEY("vram", KEY_SIZE, vram_bytes),
-	KEY("load", KEY_TIME, load_ns),          KEY("prefill", KEY_U64, prefill_per_s),  KEY("decode", KEY_U64, decode_per_s),
-	KEY("ctx", KEY_U32, ctx_trained),        KEY("num_ctx", KEY_U32, num_ctx),        KEY("dim", KEY_U32, dim),
-	KEY("tokens", KEY_U32, tokens),          KEY("parallel", KEY_U32, parallel),      KEY("token_bytes", KEY_U32, token_bytes),      KEY("family", KEY_TEXT, family),
-	KEY("params", KEY_TEXT, parameter_size), KEY("quant", KEY_TEXT, quantization),    KEY("tools", KEY_FLAG, tools),
-	KEY("thinking", KEY_FLAG, thinking),     KEY("vision", KEY_FLAG, vision),         KEY("insert", KEY_FLAG, insert),
-	KEY("overlap", KEY_FLAG, overlap),       KEY("broken", KEY_FLAG, broken),
+	KEY("size", KEY_SIZE, size_bytes), KEY("ram", KEY_SIZE, ram_bytes),         KEY("vram", KEY_SIZE, vram_bytes),
+	KEY("load", KEY_TIME, load_ns),    KEY("prefill", KEY_U64, prefill_per_s),  KEY("decode", KEY_U64, decode_per_s),
+	KEY("ctx", KEY_U32, ctx_trained),  KEY("num_ctx", KEY_U32, num_ctx),        KEY("dim", KEY_U32, dim),
+	KEY("tokens", KEY_U32, tokens),    KEY("parallel", KEY_U32, parallel),      KEY("token_bytes", KEY_U32, token_bytes),
+	KEY("family", KEY_TEXT, family),   KEY("params", KEY_TEXT, parameter_size), KEY("quant", KEY_TEXT, quantization),
+	KEY("tools", KEY_FLAG, tools),     KEY("thinking", KEY_FLAG, thinking),     KEY("vision", KEY_FLAG, vision),
+	KEY("insert", KEY_FLAG, insert),   KEY("overlap", KEY_FLAG, overlap),       KEY("broken", KEY_FLAG, broken),
 };
 
 static int key_set(struct sim_model_conf *m, const struct model_key *k, const char *value, struct why *why)
 {
-	char    *at = (char *)m + k->offset;
+	char *at = (char *)m + k->offset;
 	uint64_t v = 0;
-	int      err = 0;
+	int err = 0;
 	uint32_t small;
 
 	switch (k->kind) {
@@ -138,7 +138,9 @@ static int key_set(struct sim_model_conf *m, const struct model_key *k, const ch
 		*(bool *)(void *)at = true;
 		return 0;
 	case KEY_TEXT:
-		return span_copy(at, k->size, span_of(value)) ? 0 : why_set(why, -EINVAL, "\"%s\" is too long; use %zu characters", value, k->size - 1);
+		return span_copy(at, k->size, span_of(value))
+			       ? 0
+			       : why_set(why, -EINVAL, "\"%s\" is too long; use %zu characters", value, k->size - 1);
 	case KEY_SIZE:
 		err = scan_size_bytes(value, &v, why);
 		break;
@@ -205,15 +207,22 @@ static int model_option(struct sim_model_conf *m, char *text, struct why *why)
 int sim_options_model_add(struct sim_conf *conf, const char *text, struct why *why)
 {
 	struct sim_model_conf m = {
-		.family = "llama", .parameter_size = "1B", .quantization = "Q4_K_M", .template = "{{ .Prompt }}",
-		.size_bytes = 2000000000, .load_ns = 300 * NS_PER_MS, .prefill_per_s = 2000, .decode_per_s = 50,
-		.ctx_trained = 4096, .dim = 64,
+		.family = "llama",
+		.parameter_size = "1B",
+		.quantization = "Q4_K_M",
+		.template = "{{ .Prompt }}",
+		.size_bytes = 2000000000,
+		.load_ns = 300 * NS_PER_MS,
+		.prefill_per_s = 2000,
+		.decode_per_s = 50,
+		.ctx_trained = 4096,
+		.dim = 64,
 	};
-	char           *copy = sim_strdup(text);
-	char           *rest = copy;
-	char           *word = strsep(&rest, ",");
+	char *copy = sim_strdup(text);
+	char *rest = copy;
+	char *word = strsep(&rest, ",");
 	struct sim_name name;
-	int             err = 0;
+	int err = 0;
 
 	if (!sim_name_parse(span_of(word), &name) || !span_copy(m.name, sizeof(m.name), span_of(word)))
 		err = why_set(why, -EINVAL, "--model %s: it begins with a model name such as llama3.2:1b", text);
@@ -242,9 +251,9 @@ static int listen_read(struct sim_conf *c, const char *text, struct why *why)
 	const char *host = scheme ? scheme + 3 : text;
 	const char *close = *host == '[' ? strchr(host, ']') : NULL;
 	const char *colon = close ? strchr(close, ':') : strrchr(host, ':');
-	size_t      n = colon ? (size_t)(colon - host) : strcspn(host, "/");
-	uint64_t    port = scheme && !strncmp(text, "http:", 5) ? 80 : scheme && !strncmp(text, "https:", 6) ? 443 : 11434;
-	char        digits[16] = "";
+	size_t n = colon ? (size_t)(colon - host) : strcspn(host, "/");
+	uint64_t port = scheme && !strncmp(text, "http:", 5) ? 80 : scheme && !strncmp(text, "https:", 6) ? 443 : 11434;
+	char digits[16] = "";
 
 	if (colon && (!span_copy(digits, sizeof(digits), (struct span){colon + 1, strcspn(colon + 1, "/")}) ||
 		      scan_u64(digits, 0, 65535, &port, NULL))) {
@@ -264,8 +273,8 @@ static int listen_read(struct sim_conf *c, const char *text, struct why *why)
 static int keep_alive_read(const char *text, int64_t *out, struct why *why)
 {
 	int64_t ns;
-	char   *end;
-	long    s = strtol(text, &end, 10);
+	char *end;
+	long s = strtol(text, &end, 10);
 
 	if (*text && !*end)
 		ns = s < 0 ? SIM_FOREVER : (int64_t)s * (int64_t)NS_PER_S;
@@ -278,7 +287,7 @@ static int keep_alive_read(const char *text, int64_t *out, struct why *why)
 static int number_read(const char *text, uint64_t min, unsigned *out, struct why *why)
 {
 	uint64_t v;
-	int      err = scan_u64(text, min, 1000000000, &v, why);
+	int err = scan_u64(text, min, 1000000000, &v, why);
 
 	if (!err)
 		*out = (unsigned)v;
@@ -304,7 +313,7 @@ static int fault_keep(struct sim_conf *c, const char *text)
 
 struct parse {
 	struct sim_conf *conf;
-	bool             fast;
+	bool fast;
 };
 
 static int flag_apply(struct parse *p, int id)
@@ -405,11 +414,11 @@ static int words_apply(struct parse *p, int argc, char **argv, struct why *why)
 static int sim_args_apply(struct parse *p, struct why *why)
 {
 	const char *text = getenv("OLLAMA_SIM_ARGS");
-	char       *copy;
-	char       *rest;
-	char       *argv[64] = {"OLLAMA_SIM_ARGS"};
-	int         argc = 1;
-	int         err;
+	char *copy;
+	char *rest;
+	char *argv[64] = {"OLLAMA_SIM_ARGS"};
+	int argc = 1;
+	int err;
 
 	if (!text)
 		return 0;
@@ -425,7 +434,7 @@ static int sim_args_apply(struct parse *p, struct why *why)
 static void env_number(const char *name, unsigned min, unsigned *out)
 {
 	const char *text = getenv(name);
-	uint64_t    v;
+	uint64_t v;
 
 	if (text && *text && !scan_u64(text, 0, 1000000000, &v, NULL) && v >= min)
 		*out = (unsigned)v;
@@ -437,8 +446,8 @@ static int environment_apply(struct sim_conf *c, struct why *why)
 	const char *keep = getenv("OLLAMA_KEEP_ALIVE");
 	const char *host = getenv("OLLAMA_HOST");
 	const char *load = getenv("OLLAMA_LOAD_TIMEOUT");
-	unsigned    loaded = 0;
-	int64_t     ns;
+	unsigned loaded = 0;
+	int64_t ns;
 
 	c->overlap = getenv("OLLAMA_NEW_ENGINE") && !strcmp(getenv("OLLAMA_NEW_ENGINE"), "1");
 	env_number("OLLAMA_NUM_PARALLEL", 1, &c->parallel);
@@ -457,7 +466,7 @@ static int environment_apply(struct sim_conf *c, struct why *why)
 static int finish(struct parse *p, struct why *why)
 {
 	struct sim_conf *c = p->conf;
-	int              err = 0;
+	int err = 0;
 
 	if (!c->models_n && !c->profiled)
 		err = sim_profile_add(c, "default", why);
@@ -478,7 +487,7 @@ static int finish(struct parse *p, struct why *why)
 int sim_options_read(int argc, char **argv, struct sim_conf *out, struct why *why)
 {
 	struct parse p = {.conf = out, .fast = false};
-	int          err;
+	int err;
 
 	*out = (struct sim_conf){
 		.host = "127.0.0.1",

@@ -23,14 +23,17 @@ static const char *const profile_wire[] = {
 	"ns/alias:v1," WIRE_TINY "," WIRE_RATES,
 	"insert,insert," WIRE_TINY "," WIRE_RATES,
 	"tiny-ctx,num_ctx=1024," WIRE_TINY "," WIRE_RATES,
-	"embed,kind=embed,weights=a97808589b5db70efb15f6d582758acdfc94df16d424bdd4c02d0ba0c2a794c5,size=568168B,ram=5556224B,params=138K,"
+	"embed,kind=embed,weights=a97808589b5db70efb15f6d582758acdfc94df16d424bdd4c02d0ba0c2a794c5,size=568168B,ram=5556224B,"
+	"params=138K,"
 	"ctx=512,token_bytes=2,load=280ms,quant=unknown,prefill=40000",
 	"script,answers=script," WIRE_SCRIPT "," WIRE_RATES,
 	"think,answers=think,thinking," WIRE_SCRIPT "," WIRE_RATES,
 	"tool,answers=tool,tools," WIRE_SCRIPT "," WIRE_RATES,
-	"mid,weights=0b490ac83344c26c42afa31addb3ea36d07d7a658b567169e5acc88c30eb4a4c,size=105793356B,ram=171393024B,params=26.44M,ctx=8192,"
+	"mid,weights=0b490ac83344c26c42afa31addb3ea36d07d7a658b567169e5acc88c30eb4a4c,size=105793356B,ram=171393024B,params=26.44M,"
+	"ctx=8192,"
 	"dim=512,load=290ms,quant=unknown,prefill=100,decode=35",
-	"big,weights=6c233bc76667a085846e4557779c9b9f6829632ee6c2828c014f09d5e91e192d,size=828198925B,ram=1641869312B,params=207.04M,"
+	"big,weights=6c233bc76667a085846e4557779c9b9f6829632ee6c2828c014f09d5e91e192d,size=828198925B,ram=1641869312B,params=207."
+	"04M,"
 	"ctx=8192,dim=1024,load=2s,quant=unknown,prefill=100,decode=5",
 	NULL,
 };
@@ -46,12 +49,16 @@ static const struct {
 	{"tiny-ctx", NULL, "You are tiny.", "num_ctx 1024\nstop zz\nstop yy\n", "tiny:latest"},
 	{"insert", "{{ if .Suffix }}<pre>{{ .Prompt }}<suf>{{ .Suffix }}<mid>{{ else }}{{ .Prompt }}{{ end }}", NULL, NULL, NULL},
 	{"think",
-	 "{{- if .System }}{{ .System }}\n{{ end }}{{- range .Messages }}{{ if eq .Role \"assistant\" }}{{ if .Thinking }}<think>{{ .Thinking "
-	 "}}</think>{{ end }}{{ end }}{{ .Role }}: {{ .Content }}\n{{ end }}{{ if $.Think }}<|go-think|>{{ else }}<|go-short|>{{ end }}",
+	 "{{- if .System }}{{ .System }}\n{{ end }}{{- range .Messages }}{{ if eq .Role \"assistant\" }}{{ if .Thinking "
+	 "}}<think>{{ .Thinking "
+	 "}}</think>{{ end }}{{ end }}{{ .Role }}: {{ .Content }}\n{{ end }}{{ if $.Think }}<|go-think|>{{ else }}<|go-short|>{{ "
+	 "end }}",
 	 NULL, NULL, NULL},
 	{"tool",
-	 "{{- if .Tools }}tools: {{ .Tools }}\n{{ end }}{{- range .Messages }}{{ if .ToolCalls }}{{ range .ToolCalls }}<tool_call>\n{\"name\": "
-	 "\"{{ .Function.Name }}\", \"arguments\": {{ .Function.Arguments }}}\n</tool_call>{{ end }}{{ end }}{{ .Role }}: {{ .Content }}\n{{ end "
+	 "{{- if .Tools }}tools: {{ .Tools }}\n{{ end }}{{- range .Messages }}{{ if .ToolCalls }}{{ range .ToolCalls "
+	 "}}<tool_call>\n{\"name\": "
+	 "\"{{ .Function.Name }}\", \"arguments\": {{ .Function.Arguments }}}\n</tool_call>{{ end }}{{ end }}{{ .Role }}: {{ "
+	 ".Content }}\n{{ end "
 	 "}}{{ if .Tools }}<|go-tool|>{{ else }}<|go-short|>{{ end }}",
 	 NULL, NULL, NULL},
 };
@@ -79,7 +86,7 @@ static void wire_texts_add(struct sim_conf *conf)
 }
 
 static const struct {
-	const char        *name;
+	const char *name;
 	const char *const *models;
 } profiles[] = {{"default", profile_default}, {"wire", profile_wire}, {"empty", profile_empty}};
 

@@ -10,13 +10,13 @@
 
 static const struct {
 	const char *name;
-	double      ns;
+	double ns;
 } units[] = {{"ns", 1}, {"us", 1e3}, {"\xc2\xb5s", 1e3}, {"\xce\xbcs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 
 static int bad_duration(struct why *why, const char *what, struct span unit, struct span text)
 {
 	struct buf b = {0};
-	int        err;
+	int err;
 
 	if (unit.p)
 		buf_printf(&b, "time: %s \"" SPAN_FMT "\" in duration \"" SPAN_FMT "\"", what, SPAN_ARG(unit), SPAN_ARG(text));
@@ -30,8 +30,8 @@ static int bad_duration(struct why *why, const char *what, struct span unit, str
 /* "1.5h" at *s; adds to *sum. */
 static int duration_part(struct span *s, double *sum, struct span text, struct why *why)
 {
-	char        digits[40];
-	size_t      n = 0;
+	char digits[40];
+	size_t n = 0;
 	struct span unit;
 
 	while (n < s->n && ((s->p[n] >= '0' && s->p[n] <= '9') || s->p[n] == '.'))
@@ -59,9 +59,9 @@ static int duration_part(struct span *s, double *sum, struct span text, struct w
 int sim_go_duration(struct span text, int64_t *out_ns, struct why *why)
 {
 	struct span s = text;
-	bool        negative = s.n && s.p[0] == '-';
-	double      sum = 0;
-	int         err;
+	bool negative = s.n && s.p[0] == '-';
+	double sum = 0;
+	int err;
 
 	if (s.n && (s.p[0] == '-' || s.p[0] == '+')) {
 		s.p++;
@@ -86,9 +86,9 @@ int sim_go_duration(struct span text, int64_t *out_ns, struct why *why)
 
 int sim_keep_alive_read(const struct json *j, int64_t *out_ns, struct why *why)
 {
-	double  v;
+	double v;
 	int64_t ns;
-	int     err;
+	int err;
 
 	if (j->type == JSON_STRING) {
 		err = sim_go_duration(j->text, &ns, why);
@@ -99,7 +99,9 @@ int sim_keep_alive_read(const struct json *j, int64_t *out_ns, struct why *why)
 	}
 	if (j->type != JSON_NUMBER)
 		return why_set(why, -EINVAL, "Unsupported type: '%s'",
-			       j->type == JSON_BOOL ? "bool" : j->type == JSON_OBJECT ? "map[string]interface {}" : "[]interface {}");
+			       j->type == JSON_BOOL     ? "bool"
+			       : j->type == JSON_OBJECT ? "map[string]interface {}"
+							: "[]interface {}");
 	v = json_number(j);
 	if (v < 0)
 		*out_ns = SIM_FOREVER;
@@ -114,10 +116,10 @@ int sim_keep_alive_read(const struct json *j, int64_t *out_ns, struct why *why)
 
 bool sim_request_read(struct sim_ex *ex, const struct sim_schema *schema)
 {
-	bool        native = !ex->dialect->error_newline;
+	bool native = !ex->dialect->error_newline;
 	const char *cut = sim_conn_body_error(ex->conn);
-	struct why  why = {0};
-	int         err = json_parse(&ex->arena, ex->body, &ex->json, &why);
+	struct why why = {0};
+	int err = json_parse(&ex->arena, ex->body, &ex->json, &why);
 
 	ex->translation = !native;
 	if (cut && (err == -EAGAIN || err == -ENODATA)) {
@@ -165,8 +167,8 @@ static bool model_adopt(struct sim_ex *ex, struct sim_model *m)
 
 bool sim_request_model(struct sim_ex *ex, enum sim_missing kind, bool empty_is_required, bool exact)
 {
-	struct span       plain = ex->model_text;
-	struct sim_name   name;
+	struct span plain = ex->model_text;
+	struct sim_name name;
 	struct sim_model *m;
 
 	ex->translation = false;
@@ -219,9 +221,8 @@ bool sim_request_lacks(struct sim_ex *ex, bool lacks, const char *what, bool ful
 bool sim_request_options(struct sim_ex *ex, const struct json *options)
 {
 	const struct json *keep = json_get(ex->json, "keep_alive");
-	struct why         why;
+	struct why why;
 
-	ex->options = options;
 	if (keep && ex->dialect->error_newline == false)
 		sim_keep_alive_read(keep, &ex->keep_alive_ns, &why);
 	if (sim_loadopts_read(options, &ex->conf, &ex->loadopts, &why)) {

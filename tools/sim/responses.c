@@ -38,7 +38,7 @@ static void tools_write(struct sim_ex *ex, struct buf *b, bool sorted)
 {
 	static const char *const in_struct[] = {"type", "name", "description", "strict", "parameters"};
 	static const char *const in_map[] = {"description", "name", "parameters", "strict", "type"};
-	const char *const       *keys = sorted ? in_map : in_struct;
+	const char *const *keys = sorted ? in_map : in_struct;
 
 	buf_lit(b, "[");
 	for (const struct json *t = ex->tools ? ex->tools->child : NULL; t; t = t->next) {
@@ -90,7 +90,8 @@ static void reasoning_item(struct sim_ex *ex, struct buf *b, const char *id, boo
 static void message_item(struct sim_ex *ex, struct buf *b, const char *id, bool sorted)
 {
 	if (!sorted) {
-		buf_printf(b, "{\"id\":\"%s\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":[", id);
+		buf_printf(b, "{\"id\":\"%s\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":[",
+			   id);
 		buf_lit(b, "{\"type\":\"output_text\",\"text\":");
 		buf_json(b, buf_view(&ex->gen.text));
 		buf_lit(b, ",\"annotations\":[],\"logprobs\":[]}]}");
@@ -98,13 +99,17 @@ static void message_item(struct sim_ex *ex, struct buf *b, const char *id, bool 
 	}
 	buf_lit(b, "{\"content\":[{\"annotations\":[],\"logprobs\":[],\"text\":");
 	buf_json(b, buf_view(&ex->gen.text));
-	buf_printf(b, ",\"type\":\"output_text\"}],\"id\":\"%s\",\"role\":\"assistant\",\"status\":\"completed\",\"type\":\"message\"}", id);
+	buf_printf(
+		b,
+		",\"type\":\"output_text\"}],\"id\":\"%s\",\"role\":\"assistant\",\"status\":\"completed\",\"type\":\"message\"}",
+		id);
 }
 
 static void call_item(struct sim_ex *ex, struct buf *b, const char *id, bool sorted)
 {
 	if (!sorted)
-		buf_printf(b, "{\"id\":\"%s\",\"type\":\"function_call\",\"status\":\"completed\",\"call_id\":\"%s\",\"name\":", id, ex->gen.call_id);
+		buf_printf(b, "{\"id\":\"%s\",\"type\":\"function_call\",\"status\":\"completed\",\"call_id\":\"%s\",\"name\":", id,
+			   ex->gen.call_id);
 	else
 		buf_lit(b, "{\"arguments\":");
 	buf_json(b, sorted ? ex->gen.answer.tool_args : ex->gen.answer.tool_name);
@@ -146,7 +151,8 @@ static void usage_write(struct buf *b, const struct sim_summary *sum, bool sorte
 	buf_printf(b,
 		   sorted ? "{\"input_tokens\":%u,\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":%u,"
 			    "\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":%u}"
-			  : "{\"input_tokens\":%u,\"output_tokens\":%u,\"total_tokens\":%u,\"input_tokens_details\":{\"cached_tokens\":0},"
+			  : "{\"input_tokens\":%u,\"output_tokens\":%u,\"total_tokens\":%u,\"input_tokens_details\":{\"cached_"
+			    "tokens\":0},"
 			    "\"output_tokens_details\":{\"reasoning_tokens\":0}}",
 		   sum->prompt_tokens, sum->eval_tokens, sum->prompt_tokens + sum->eval_tokens);
 }
@@ -157,8 +163,8 @@ static void finish_whole(struct sim_ex *ex, const struct sim_summary *sum)
 
 	b->n = 0;
 	ids_ensure(ex);
-	buf_printf(b, "{\"id\":\"%s\",\"object\":\"response\",\"created_at\":%lld,\"completed_at\":%lld,\"status\":\"completed\"", ex->id,
-		   (long long)ex->created_s, (long long)(clock_wall_ns() / NS_PER_S));
+	buf_printf(b, "{\"id\":\"%s\",\"object\":\"response\",\"created_at\":%lld,\"completed_at\":%lld,\"status\":\"completed\"",
+		   ex->id, (long long)ex->created_s, (long long)(clock_wall_ns() / NS_PER_S));
 	buf_lit(b, ",\"incomplete_details\":null,\"model\":");
 	buf_json(b, ex->model_text);
 	buf_lit(b, ",\"previous_response_id\":null,\"instructions\":");
@@ -167,7 +173,8 @@ static void finish_whole(struct sim_ex *ex, const struct sim_summary *sum)
 	output_write(ex, b);
 	buf_lit(b, ",\"error\":null,\"tools\":");
 	tools_write(ex, b, false);
-	buf_lit(b, ",\"tool_choice\":\"auto\",\"truncation\":\"disabled\",\"parallel_tool_calls\":true,\"text\":{\"format\":{\"type\":\"text\"}}"
+	buf_lit(b, ",\"tool_choice\":\"auto\",\"truncation\":\"disabled\",\"parallel_tool_calls\":true,\"text\":{\"format\":{"
+		   "\"type\":\"text\"}}"
 		   ",\"top_p\":");
 	buf_float64(b, number_or(ex, "top_p", 1));
 	buf_lit(b, ",\"presence_penalty\":0,\"frequency_penalty\":0,\"top_logprobs\":0,\"temperature\":");
@@ -219,7 +226,9 @@ static void response_event(struct sim_ex *ex, const char *type, const struct sim
 		buf_i64(&b, (int64_t)(clock_wall_ns() / NS_PER_S));
 	else
 		buf_lit(&b, "null");
-	buf_printf(&b, ",\"created_at\":%lld,\"error\":null,\"frequency_penalty\":0,\"id\":\"%s\",\"incomplete_details\":null,\"instructions\":",
+	buf_printf(&b,
+		   ",\"created_at\":%lld,\"error\":null,\"frequency_penalty\":0,\"id\":\"%s\",\"incomplete_details\":null,"
+		   "\"instructions\":",
 		   (long long)ex->created_s, ex->id);
 	json_or_null(&b, json_get(ex->json, "instructions"));
 	buf_lit(&b, ",\"max_output_tokens\":");
@@ -229,7 +238,8 @@ static void response_event(struct sim_ex *ex, const char *type, const struct sim
 	buf_lit(&b, ",\"object\":\"response\",\"output\":[");
 	if (outputs)
 		buf_span(&b, buf_view(outputs));
-	buf_lit(&b, "],\"parallel_tool_calls\":true,\"presence_penalty\":0,\"previous_response_id\":null,\"prompt_cache_key\":null,\"reasoning\":");
+	buf_lit(&b, "],\"parallel_tool_calls\":true,\"presence_penalty\":0,\"previous_response_id\":null,\"prompt_cache_key\":null,"
+		    "\"reasoning\":");
 	reasoning_write(ex, &b);
 	buf_lit(&b, ",\"safety_identifier\":null,\"service_tier\":\"default\",\"status\":");
 	buf_text(&b, sum ? "\"completed\"" : "\"in_progress\"");
@@ -258,13 +268,14 @@ static void stream_start(struct sim_ex *ex)
 	response_event(ex, "response.in_progress", NULL, NULL);
 }
 
-static void event_printf(struct sim_ex *ex, const char *type, const char *tail, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void event_printf(struct sim_ex *ex, const char *type, const char *tail, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 static void event_printf(struct sim_ex *ex, const char *type, const char *tail, const char *fmt, ...)
 {
 	struct buf b = {0};
-	char       text[512];
-	va_list    ap;
+	char text[512];
+	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
@@ -275,7 +286,8 @@ static void event_printf(struct sim_ex *ex, const char *type, const char *tail, 
 }
 
 /* An event whose object begins with one string of any length. */
-static void event_text(struct sim_ex *ex, const char *type, const char *before, struct span text, const char *after, const char *tail)
+static void event_text(struct sim_ex *ex, const char *type, const char *before, struct span text, const char *after,
+		       const char *tail)
 {
 	struct buf b = {0};
 
@@ -309,7 +321,8 @@ static void reasoning_end(struct sim_ex *ex)
 	buf_lit(&t, ",\"summary_index\":0,\"text\":");
 	buf_json(&t, buf_view(&ex->gen.thinking));
 	buf_put(&t, "", 1);
-	event_printf(ex, "response.reasoning_summary_text.done", t.p, "{\"item_id\":\"%s\",\"output_index\":%d", ex->item_id, ex->block);
+	event_printf(ex, "response.reasoning_summary_text.done", t.p, "{\"item_id\":\"%s\",\"output_index\":%d", ex->item_id,
+		     ex->block);
 	buf_fini(&t);
 	item_done(ex, reasoning_item);
 }
@@ -317,12 +330,14 @@ static void reasoning_end(struct sim_ex *ex)
 static void message_begin(struct sim_ex *ex)
 {
 	item_id_make(ex, "msg", "");
-	event_printf(ex, "response.output_item.added", "",
-		     "{\"item\":{\"content\":[],\"id\":\"%s\",\"role\":\"assistant\",\"status\":\"in_progress\",\"type\":\"message\"},"
-		     "\"output_index\":%d",
-		     ex->item_id, ex->block);
+	event_printf(
+		ex, "response.output_item.added", "",
+		"{\"item\":{\"content\":[],\"id\":\"%s\",\"role\":\"assistant\",\"status\":\"in_progress\",\"type\":\"message\"},"
+		"\"output_index\":%d",
+		ex->item_id, ex->block);
 	event_printf(ex, "response.content_part.added", "",
-		     "{\"content_index\":0,\"item_id\":\"%s\",\"output_index\":%d,\"part\":{\"annotations\":[],\"logprobs\":[],\"text\":\"\","
+		     "{\"content_index\":0,\"item_id\":\"%s\",\"output_index\":%d,\"part\":{\"annotations\":[],\"logprobs\":[],"
+		     "\"text\":\"\","
 		     "\"type\":\"output_text\"}",
 		     ex->item_id, ex->block);
 }
@@ -330,17 +345,18 @@ static void message_begin(struct sim_ex *ex)
 static void message_end(struct sim_ex *ex)
 {
 	struct buf t = {0};
-	char       before[256];
+	char before[256];
 
 	buf_lit(&t, ",\"text\":");
 	buf_json(&t, buf_view(&ex->gen.text));
 	buf_put(&t, "", 1);
-	event_printf(ex, "response.output_text.done", t.p, "{\"content_index\":0,\"item_id\":\"%s\",\"logprobs\":[],\"output_index\":%d",
-		     ex->item_id, ex->block);
+	event_printf(ex, "response.output_text.done", t.p,
+		     "{\"content_index\":0,\"item_id\":\"%s\",\"logprobs\":[],\"output_index\":%d", ex->item_id, ex->block);
 	buf_fini(&t);
 	snprintf(before, sizeof(before),
-		 "{\"content_index\":0,\"item_id\":\"%s\",\"output_index\":%d,\"part\":{\"annotations\":[],\"logprobs\":[],\"text\":", ex->item_id,
-		 ex->block);
+		 "{\"content_index\":0,\"item_id\":\"%s\",\"output_index\":%d,\"part\":{\"annotations\":[],\"logprobs\":[],"
+		 "\"text\":",
+		 ex->item_id, ex->block);
 	event_text(ex, "response.content_part.done", before, buf_view(&ex->gen.text), ",\"type\":\"output_text\"}", "");
 	item_done(ex, message_item);
 }
@@ -348,7 +364,7 @@ static void message_end(struct sim_ex *ex)
 static void call_send(struct sim_ex *ex)
 {
 	struct buf b = {0};
-	char       after[128];
+	char after[128];
 
 	item_id_make(ex, "fc", "_0");
 	buf_printf(&b, "{\"item\":{\"arguments\":\"\",\"call_id\":\"%s\",\"id\":\"%s\",\"name\":", ex->gen.call_id, ex->item_id);
@@ -378,8 +394,9 @@ static void item_responses(struct sim_ex *ex, const struct sim_item *item)
 	}
 	if (item->kind == PIECE_THINKING && ex->phase != PHASE_REASONING) {
 		item_id_make(ex, "rs", "");
-		event_printf(ex, "response.output_item.added", "", "{\"item\":{\"id\":\"%s\",\"summary\":[],\"type\":\"reasoning\"},\"output_index\":%d",
-			     ex->item_id, ex->block);
+		event_printf(ex, "response.output_item.added", "",
+			     "{\"item\":{\"id\":\"%s\",\"summary\":[],\"type\":\"reasoning\"},\"output_index\":%d", ex->item_id,
+			     ex->block);
 		ex->phase = PHASE_REASONING;
 	}
 	if (item->kind == PIECE_TEXT && ex->phase != PHASE_MESSAGE) {
@@ -458,7 +475,8 @@ static bool input_ok(struct sim_ex *ex, const struct json *input)
 
 	if (!input || input->type == JSON_STRING || input->type == JSON_ARRAY)
 		return true;
-	snprintf(text, sizeof(text), "input must be a string or array: json: cannot unmarshal %s into Go value of type []json.RawMessage",
+	snprintf(text, sizeof(text),
+		 "input must be a string or array: json: cannot unmarshal %s into Go value of type []json.RawMessage",
 		 json_type_name(input->type));
 	ex->translation = true;
 	sim_ex_fail(ex, 400, text);
@@ -468,7 +486,7 @@ static bool input_ok(struct sim_ex *ex, const struct json *input)
 void handle_oai_responses(struct sim_ex *ex)
 {
 	const struct json *input;
-	struct span        effort;
+	struct span effort;
 
 	if (!sim_request_read(ex, &request_schema))
 		return;
@@ -480,7 +498,8 @@ void handle_oai_responses(struct sim_ex *ex)
 	ex->tools = json_get(ex->json, "tools");
 	ex->tools_given = json_count(ex->tools) > 0;
 	effort = json_get_text(json_get(ex->json, "reasoning"), "effort");
-	if (!sim_request_model(ex, MISSING_PLAIN, true, false) || sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
+	if (!sim_request_model(ex, MISSING_PLAIN, true, false) ||
+	    sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
 	    sim_request_lacks(ex, ex->tools_given && !ex->conf.tools, "tools", true) ||
 	    sim_request_lacks(ex, effort.n && !span_eq(effort, SPAN_LIT("none")) && !ex->conf.thinking, "thinking", false) ||
 	    !sim_request_options(ex, NULL))

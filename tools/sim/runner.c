@@ -20,9 +20,9 @@
 static uint16_t port_guess(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t          len = sizeof(a);
-	int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint16_t           port = 0;
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint16_t port = 0;
 
 	if (fd < 0)
 		return 0;
@@ -34,9 +34,9 @@ static uint16_t port_guess(void)
 
 static void child_exec(const struct sim_runner *r)
 {
-	char  exe[4096];
-	char  blob[128];
-	char  port[8];
+	char exe[4096];
+	char blob[128];
+	char port[8];
 	char *old_argv[] = {"ollama", "runner", "--model", blob, "--port", port, NULL};
 	char *new_argv[] = {"llama-server", "--model", blob, "--port", port, "--host", "127.0.0.1", NULL};
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
@@ -78,15 +78,15 @@ static struct sim_runner *runner_of(pid_t pid)
 	struct sim_runner *r;
 
 	for (unsigned i = 0; i < sim_insts_n; i++)
-		TAILQ_FOREACH (r, &sim_insts[i].runners, link)
-			if (r->pid == pid)
-				return r;
+		TAILQ_FOREACH(r, &sim_insts[i].runners, link)
+	if (r->pid == pid)
+		return r;
 	return NULL;
 }
 
 static void child_changed(evutil_socket_t sig, short what, void *arg)
 {
-	int   status;
+	int status;
 	pid_t pid;
 
 	(void)sig;
@@ -121,10 +121,11 @@ int sim_runner_watch(void)
 /* One request at a time is enough for a health check. */
 static void health_serve(int fd)
 {
-	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 26\r\nConnection: close\r\n\r\n"
-				     "{\"status\":0,\"progress\":1.0}";
-	char              in[4096];
-	struct timeval    tv = {.tv_sec = 2};
+	static const char answer[] =
+		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 26\r\nConnection: close\r\n\r\n"
+		"{\"status\":0,\"progress\":1.0}";
+	char in[4096];
+	struct timeval tv = {.tv_sec = 2};
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	if (recv(fd, in, sizeof(in), 0) > 0)
@@ -135,8 +136,8 @@ static void health_serve(int fd)
 int sim_runner_main(int argc, char **argv)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int                one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1;
 
 	for (int i = 1; i + 1 < argc; i++)
 		if (!strcmp(argv[i], "--port"))

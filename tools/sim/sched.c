@@ -412,10 +412,10 @@ static uint64_t load_plan(struct sim_runner *r)
 
 static void runner_load(struct sim_ex *ex)
 {
-	struct sim_inst   *in = ex->in;
+	struct sim_inst *in = ex->in;
 	struct sim_runner *r = runner_new(ex);
-	uint64_t           ns = load_plan(r);
-	struct timeval     tv;
+	uint64_t ns = load_plan(r);
+	struct timeval tv;
 
 	in->stats.loads_started++;
 	ex->wait = WAIT_LOAD;
@@ -469,7 +469,8 @@ void sim_sched_slot_give(struct sim_ex *ex)
 	next->has_slot = true;
 	next->wait = WAIT_NONE;
 	if (r->dead)
-		sim_ex_failf(next, 500, "%s process no longer running: -1 ", sim_conf.new_generation ? "llama-server" : "llama runner");
+		sim_ex_failf(next, 500, "%s process no longer running: -1 ",
+			     sim_conf.new_generation ? "llama-server" : "llama runner");
 	else
 		next->on_slot(next);
 }

@@ -7,8 +7,8 @@
 
 struct checker {
 	const struct sim_schema *root;
-	struct why              *why;
-	char                     path[256];
+	struct why *why;
+	char path[256];
 };
 
 static int struct_check(struct checker *c, const struct json *j, const struct sim_schema *schema);
@@ -33,7 +33,8 @@ static long base64_bad(struct span s)
 			pad++;
 			continue;
 		}
-		if (pad || !((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '+' || ch == '/'))
+		if (pad ||
+		    !((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '+' || ch == '/'))
 			return (long)i;
 	}
 	return s.n % 4 ? (long)(s.n - s.n % 4) : -1;
@@ -62,11 +63,13 @@ static int think_check(struct checker *c, const struct json *j)
 	if (j->type == JSON_BOOL)
 		return 0;
 	if (j->type != JSON_STRING)
-		return why_set(c->why, -EINVAL, "think must be a boolean or string (\"high\", \"medium\", \"low\", \"max\", true, or false)");
+		return why_set(c->why, -EINVAL,
+			       "think must be a boolean or string (\"high\", \"medium\", \"low\", \"max\", true, or false)");
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (span_eq(j->text, span_of(words[i])))
 			return 0;
-	return why_set(c->why, -EINVAL, "invalid think value: \"" SPAN_FMT "\" (must be \"high\", \"medium\", \"low\", \"max\", true, or false)",
+	return why_set(c->why, -EINVAL,
+		       "invalid think value: \"" SPAN_FMT "\" (must be \"high\", \"medium\", \"low\", \"max\", true, or false)",
 		       SPAN_ARG(j->text));
 }
 
@@ -90,9 +93,9 @@ static int field_check(struct checker *c, const struct json *j, const struct sim
 {
 	static const struct {
 		enum json_type type;
-		bool           plain;
+		bool plain;
 	} wants[FIELD_KIND_COUNT] = {
-		[FIELD_STRING] = {JSON_STRING, true}, [FIELD_BOOL] = {JSON_BOOL, true}, [FIELD_INT] = {JSON_NUMBER, true},
+		[FIELD_STRING] = {JSON_STRING, true}, [FIELD_BOOL] = {JSON_BOOL, true},  [FIELD_INT] = {JSON_NUMBER, true},
 		[FIELD_FLOAT] = {JSON_NUMBER, true},  [FIELD_MAP] = {JSON_OBJECT, true},
 	};
 	int64_t ns;
@@ -129,7 +132,7 @@ static int field_check(struct checker *c, const struct json *j, const struct sim
 static int struct_check(struct checker *c, const struct json *j, const struct sim_schema *schema)
 {
 	size_t depth = strlen(c->path);
-	int    err = 0;
+	int err = 0;
 
 	for (const struct json *m = j->child; m && !err; m = m->next) {
 		if (m->type == JSON_NULL)
@@ -153,6 +156,7 @@ int sim_schema_check(const struct json *j, const struct sim_schema *schema, stru
 	if (j->type == JSON_NULL)
 		return 0;
 	if (j->type != JSON_OBJECT)
-		return why_set(why, -EINVAL, "json: cannot unmarshal %s into Go value of type %s", json_type_name(j->type), schema->full);
+		return why_set(why, -EINVAL, "json: cannot unmarshal %s into Go value of type %s", json_type_name(j->type),
+			       schema->full);
 	return struct_check(&c, j, schema);
 }

@@ -21,8 +21,8 @@ static bool own_route(const struct sim_ex *ex)
 void sim_stats_request(struct sim_ex *ex)
 {
 	struct sim_route_stats *s = stats_of(ex);
-	const struct buf       *head = &ex->conn->head_buf;
-	size_t                  n = ex->conn->head_n;
+	const struct buf *head = &ex->conn->head_buf;
+	size_t n = ex->conn->head_n;
 
 	s->requests++;
 	if (own_route(ex))
@@ -49,16 +49,18 @@ void handle_sim(struct sim_ex *ex)
 	struct buf *b = &ex->scratch;
 
 	b->n = 0;
-	buf_lit(b, "{\"simulator\":\"ollama-sim\",\"version\":\"" TSA_VERSION "\",\"note\":\"This is a simulator of an Ollama server. "
-		   "It has no model; its answers are made up.\",\"plays\":");
+	buf_lit(b,
+		"{\"simulator\":\"ollama-sim\",\"version\":\"" TSA_VERSION "\",\"note\":\"This is a simulator of an Ollama server. "
+		"It has no model; its answers are made up.\",\"plays\":");
 	buf_json_text(b, sim_conf.version);
-	buf_printf(b, ",\"generation\":\"%s\",\"port\":%u,\"pid\":%d}\n", sim_conf.new_generation ? "new" : "old", ex->in->port, getpid());
+	buf_printf(b, ",\"generation\":\"%s\",\"port\":%u,\"pid\":%d}\n", sim_conf.new_generation ? "new" : "old", ex->in->port,
+		   getpid());
 	resp_full(ex, 200, JSON_TYPE, buf_view(b));
 }
 
 static unsigned fds_count(void)
 {
-	DIR     *d = opendir("/proc/self/fd");
+	DIR *d = opendir("/proc/self/fd");
 	unsigned n = 0;
 
 	if (!d)
@@ -72,13 +74,13 @@ static unsigned fds_count(void)
 static void last_head_write(struct buf *b, struct span head)
 {
 	const char *comma = "";
-	bool        first = true;
+	bool first = true;
 
 	buf_lit(b, ",\"headers\":[");
 	while (head.n) {
 		const char *nl = memchr(head.p, '\n', head.n);
-		size_t      n = nl ? (size_t)(nl - head.p) : head.n;
-		size_t      text = n && head.p[n - 1] == '\r' ? n - 1 : n;
+		size_t n = nl ? (size_t)(nl - head.p) : head.n;
+		size_t text = n && head.p[n - 1] == '\r' ? n - 1 : n;
 
 		if (!text)
 			break;
@@ -102,7 +104,8 @@ static void route_write(struct buf *b, const struct sim_route_stats *s, const ch
 		const char *end = memchr(s->last_head.p, '\n', s->last_head.n);
 
 		buf_lit(b, ",\"line\":");
-		buf_json(b, (struct span){s->last_head.p, end ? (size_t)(end - s->last_head.p) - (end[-1] == '\r') : s->last_head.n});
+		buf_json(b,
+			 (struct span){s->last_head.p, end ? (size_t)(end - s->last_head.p) - (end[-1] == '\r') : s->last_head.n});
 		last_head_write(b, buf_view(&s->last_head));
 		buf_lit(b, ",\"body\":");
 		buf_json(b, buf_view(&s->last_body));
@@ -113,22 +116,24 @@ static void route_write(struct buf *b, const struct sim_route_stats *s, const ch
 static void runners_write(struct buf *b, struct sim_inst *in)
 {
 	struct sim_runner *r;
-	const char        *comma = "";
-	char               name[SIM_NAME_BYTES];
-	unsigned           waiting;
-	struct sim_ex     *ex;
+	const char *comma = "";
+	char name[SIM_NAME_BYTES];
+	unsigned waiting;
+	struct sim_ex *ex;
 
 	buf_lit(b, ",\"runners\":[");
-	TAILQ_FOREACH (r, &in->runners, link) {
+	TAILQ_FOREACH(r, &in->runners, link)
+	{
 		waiting = 0;
-		TAILQ_FOREACH (ex, &r->waiting, link)
-			waiting++;
+		TAILQ_FOREACH(ex, &r->waiting, link)
+		waiting++;
 		sim_name_display(&r->name, name, sizeof(name));
-		buf_printf(b,
-			   "%s{\"name\":\"%s\",\"state\":\"%s\",\"dead\":%s,\"wedged\":%s,\"refs\":%u,\"slots\":%u,\"slots_used\":%u,"
-			   "\"waiting\":%u,\"context_length\":%u,\"pid\":%d,\"port\":%u}",
-			   comma, name, r->state == RUNNER_READY ? "ready" : "loading", r->dead ? "true" : "false",
-			   r->wedged ? "true" : "false", r->refs, r->slots, r->slots_used, waiting, r->ctx, (int)r->pid, r->port);
+		buf_printf(
+			b,
+			"%s{\"name\":\"%s\",\"state\":\"%s\",\"dead\":%s,\"wedged\":%s,\"refs\":%u,\"slots\":%u,\"slots_used\":%u,"
+			"\"waiting\":%u,\"context_length\":%u,\"pid\":%d,\"port\":%u}",
+			comma, name, r->state == RUNNER_READY ? "ready" : "loading", r->dead ? "true" : "false",
+			r->wedged ? "true" : "false", r->refs, r->slots, r->slots_used, waiting, r->ctx, (int)r->pid, r->port);
 		comma = ",";
 	}
 	buf_lit(b, "]");
@@ -136,13 +141,15 @@ static void runners_write(struct buf *b, struct sim_inst *in)
 
 void handle_sim_stats(struct sim_ex *ex)
 {
-	struct sim_inst        *in = ex->in;
+	struct sim_inst *in = ex->in;
 	const struct sim_stats *s = &in->stats;
-	struct buf             *b = &ex->scratch;
-	const char             *comma = "";
+	struct buf *b = &ex->scratch;
+	const char *comma = "";
 
 	b->n = 0;
-	buf_printf(b, "{\"requests\":%llu,\"connections\":%llu,\"open_connections\":%llu,\"active\":%llu,\"open_fds\":%u,\"leaked_fds\":%llu",
+	buf_printf(b,
+		   "{\"requests\":%llu,\"connections\":%llu,\"open_connections\":%llu,\"active\":%llu,\"open_fds\":%u,\"leaked_"
+		   "fds\":%llu",
 		   (unsigned long long)s->requests, (unsigned long long)s->connections, (unsigned long long)s->open_connections,
 		   (unsigned long long)s->active, fds_count(), (unsigned long long)s->leaked);
 	buf_printf(b,
@@ -158,7 +165,8 @@ void handle_sim_stats(struct sim_ex *ex)
 		if (!in->routes[i].requests)
 			continue;
 		buf_text(b, comma);
-		route_write(b, &in->routes[i], i < sim_routes_n ? sim_routes[i].method : "", i < sim_routes_n ? sim_routes[i].path : "other");
+		route_write(b, &in->routes[i], i < sim_routes_n ? sim_routes[i].method : "",
+			    i < sim_routes_n ? sim_routes[i].path : "other");
 		comma = ",";
 	}
 	buf_lit(b, "}}\n");

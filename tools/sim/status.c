@@ -39,15 +39,16 @@ static const char *parent_of(const struct sim_model_conf *c, char *out, size_t s
 
 void handle_tags(struct sim_ex *ex)
 {
-	struct buf       *b = &ex->scratch;
+	struct buf *b = &ex->scratch;
 	struct sim_model *m;
-	const char       *comma = "";
-	char              name[SIM_NAME_BYTES];
-	char              parent[160];
+	const char *comma = "";
+	char name[SIM_NAME_BYTES];
+	char parent[160];
 
 	b->n = 0;
 	buf_lit(b, "{\"models\":[");
-	TAILQ_FOREACH (m, &ex->in->models, link) {
+	TAILQ_FOREACH(m, &ex->in->models, link)
+	{
 		sim_name_display(&m->name, name, sizeof(name));
 		buf_printf(b, "%s{\"name\":\"%s\",\"model\":\"%s\",\"modified_at\":\"", comma, name, name);
 		text_time(b, m->modified_ns, true);
@@ -79,7 +80,7 @@ static int expires_compare(const void *a, const void *b)
 static void runner_write(struct buf *b, const struct sim_runner *r)
 {
 	const struct sim_model_conf *c = &r->conf;
-	char                         name[SIM_NAME_BYTES];
+	char name[SIM_NAME_BYTES];
 
 	sim_name_display(&r->name, name, sizeof(name));
 	buf_printf(b, "{\"name\":\"%s\",\"model\":\"%s\",\"size\":%llu,\"digest\":\"%s\",", name, name,
@@ -92,19 +93,19 @@ static void runner_write(struct buf *b, const struct sim_runner *r)
 
 void handle_ps(struct sim_ex *ex)
 {
-	struct buf         *b = &ex->scratch;
-	struct sim_runner  *r;
+	struct buf *b = &ex->scratch;
+	struct sim_runner *r;
 	struct sim_runner **all;
-	size_t              n = 0;
-	size_t              i = 0;
+	size_t n = 0;
+	size_t i = 0;
 
-	TAILQ_FOREACH (r, &ex->in->runners, link)
-		n++;
+	TAILQ_FOREACH(r, &ex->in->runners, link)
+	n++;
 	all = arena_alloc(&ex->arena, (n + 1) * sizeof(struct sim_runner *));
 	n = 0;
-	TAILQ_FOREACH (r, &ex->in->runners, link)
-		if (r->state == RUNNER_READY || r->conf.overlap)
-			all[n++] = r;
+	TAILQ_FOREACH(r, &ex->in->runners, link)
+	if (r->state == RUNNER_READY || r->conf.overlap)
+		all[n++] = r;
 	qsort(all, n, sizeof(struct sim_runner *), expires_compare);
 	b->n = 0;
 	buf_lit(b, "{\"models\":[");
@@ -123,16 +124,17 @@ void handle_ps(struct sim_ex *ex)
 static void parameters_each(struct buf *b, const char *lines, bool modelfile)
 {
 	while (*lines) {
-		size_t      n = strcspn(lines, "\n");
-		size_t      key = strcspn(lines, " ");
+		size_t n = strcspn(lines, "\n");
+		size_t key = strcspn(lines, " ");
 		const char *value = lines + key + (lines[key] == ' ');
-		size_t      value_n = key < n ? n - key - 1 : 0;
-		bool        stop = key == 4 && !memcmp(lines, "stop", 4);
+		size_t value_n = key < n ? n - key - 1 : 0;
+		bool stop = key == 4 && !memcmp(lines, "stop", 4);
 
 		if (modelfile)
 			buf_printf(b, "PARAMETER %.*s\n", (int)n, lines);
 		else
-			buf_printf(b, stop ? "%s%-30.*s \"%.*s\"" : "%s%-30.*s %.*s", b->n ? "\n" : "", (int)key, lines, (int)value_n, value);
+			buf_printf(b, stop ? "%s%-30.*s \"%.*s\"" : "%s%-30.*s %.*s", b->n ? "\n" : "", (int)key, lines,
+				   (int)value_n, value);
 		lines += n + (lines[n] == '\n');
 	}
 }
@@ -140,8 +142,8 @@ static void parameters_each(struct buf *b, const char *lines, bool modelfile)
 static void modelfile_write(struct sim_ex *ex, const struct sim_model_conf *c)
 {
 	struct buf b = {0};
-	char       name[SIM_NAME_BYTES];
-	bool       plain = strcspn(c->template, "\"\n") == strlen(c->template);
+	char name[SIM_NAME_BYTES];
+	bool plain = strcspn(c->template, "\"\n") == strlen(c->template);
 
 	sim_name_display(&ex->name, name, sizeof(name));
 	buf_printf(&b,
@@ -160,18 +162,20 @@ static void model_info_write(struct buf *b, const struct sim_model_conf *c)
 {
 	const char *f = c->family;
 
-	buf_printf(b,
-		   "\"model_info\":{\"general.architecture\":\"%s\",\"general.file_type\":0,\"general.parameter_count\":%llu,"
-		   "\"%s.attention.head_count\":4,\"%s.attention.head_count_kv\":4,\"%s.block_count\":2,\"%s.context_length\":%u,"
-		   "\"%s.embedding_length\":%u,\"%s.feed_forward_length\":%u,\"%s.vocab_size\":727,\"tokenizer.ggml.bos_token_id\":1,"
-		   "\"tokenizer.ggml.eos_token_id\":2,\"tokenizer.ggml.model\":\"llama\",\"tokenizer.ggml.scores\":null,"
-		   "\"tokenizer.ggml.token_type\":null,\"tokenizer.ggml.tokens\":null,\"tokenizer.ggml.unknown_token_id\":0}",
-		   f, (unsigned long long)(c->size_bytes / 4), f, f, f, f, c->ctx_trained, f, c->dim, f, c->dim * 2, f);
+	buf_printf(
+		b,
+		"\"model_info\":{\"general.architecture\":\"%s\",\"general.file_type\":0,\"general.parameter_count\":%llu,"
+		"\"%s.attention.head_count\":4,\"%s.attention.head_count_kv\":4,\"%s.block_count\":2,\"%s.context_length\":%u,"
+		"\"%s.embedding_length\":%u,\"%s.feed_forward_length\":%u,\"%s.vocab_size\":727,\"tokenizer.ggml.bos_token_id\":1,"
+		"\"tokenizer.ggml.eos_token_id\":2,\"tokenizer.ggml.model\":\"llama\",\"tokenizer.ggml.scores\":null,"
+		"\"tokenizer.ggml.token_type\":null,\"tokenizer.ggml.tokens\":null,\"tokenizer.ggml.unknown_token_id\":0}",
+		f, (unsigned long long)(c->size_bytes / 4), f, f, f, f, c->ctx_trained, f, c->dim, f, c->dim * 2, f);
 }
 
 static void tensors_write(struct buf *b, const struct sim_model_conf *c)
 {
-	static const char *const parts[] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down", "attn_norm", "ffn_norm"};
+	static const char *const parts[] = {"attn_q", "attn_k",   "attn_v",    "attn_output", "ffn_gate",
+					    "ffn_up", "ffn_down", "attn_norm", "ffn_norm"};
 
 	buf_printf(b, ",\"tensors\":[{\"name\":\"token_embd.weight\",\"type\":\"F32\",\"shape\":[%u,727]}", c->dim);
 	buf_printf(b, ",{\"name\":\"output_norm.weight\",\"type\":\"F32\",\"shape\":[%u]}", c->dim);
@@ -212,8 +216,8 @@ static bool show_model(struct sim_ex *ex)
 void handle_show(struct sim_ex *ex)
 {
 	struct buf *b = &ex->scratch;
-	struct buf  parameters = {0};
-	char        parent[160];
+	struct buf parameters = {0};
+	char parent[160];
 
 	if (!sim_request_read(ex, &show_schema) || !show_model(ex))
 		return;
