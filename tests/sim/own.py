@@ -544,19 +544,32 @@ def exit_takes_the_process_along():
         equal(server.proc.wait(10), 1)
 
 
+def answers_health(port):
+    """Wait until the runner on that port is up."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            client = wire.Client(port)
+            break
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+    equal(wire.exchange(client, get("/health"), "GET")["status"], 200)
+    client.close()
+
+
 @check
 def runners_are_real_processes():
     with Server("--runners", "--model", "a,load=10ms") as server:
         server.load("a")
         runner = server.stats()["runners"][0]
+        answers_health(runner["port"])
         with open("/proc/%d/cmdline" % runner["pid"], "rb") as cmdline:
             argv = cmdline.read().split(b"\0")
         equal(argv[:3] + argv[4:6], [b"ollama", b"runner", b"--model", b"--port", b"%d" % runner["port"]])
         with open("/proc/%d/comm" % runner["pid"], encoding="ascii") as comm:
             equal(comm.read(), "ollama\n")
-        client = wire.Client(runner["port"])
-        equal(wire.exchange(client, get("/health"), "GET")["status"], 200)
-        client.close()
         os.kill(runner["pid"], signal.SIGKILL)
         server.wait(lambda s: s["runners"][0]["dead"], "the death of the runner")
         equal(len(server.call("GET", "/api/ps")["models"]), 1)

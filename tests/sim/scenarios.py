@@ -13,6 +13,9 @@ from server import Server
 LONG = "<|go-long|>"
 
 
+PLAYS = []
+
+
 class Play:
     """A server, the recorded steps, and the answers to them."""
 
@@ -21,6 +24,7 @@ class Play:
         self.server = Server("--profile", profile, *args, env=env)
         self.answers = {}
         self.threads = []
+        PLAYS.append(self)
 
     def ask(self, step, **how):
         """Play one step in the foreground."""
@@ -74,7 +78,7 @@ class Play:
     def finish(self):
         for thread in self.threads:
             thread.join(30)
-        self.server.terminate()
+        self.server.stop()
         return self.answers
 
 
@@ -98,6 +102,10 @@ def run(name, steps):
         return fn(steps, name) if fn in (crash, server_killed) else fn(steps)
     except Exception as error:  # one broken scenario must not hide the others
         return {step: "the scenario failed: %r" % error for step in steps}
+    finally:
+        for play in PLAYS:
+            play.server.stop()
+        PLAYS.clear()
 
 
 def times_compare(record, got):

@@ -20,7 +20,7 @@ class Server:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("OLLAMA_")}
         clean.update(env or {})
         self.proc = subprocess.Popen(
-            [program(), "--listen", "127.0.0.1:0", *args], env=clean, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            [program(), "--listen", "127.0.0.1:0", *args], env=clean, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True
         )
         self.port = 0
         for line in self.proc.stderr:
@@ -37,18 +37,15 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
-    def terminate(self):
-        """As an operator would: the server takes its runners with it."""
+    def stop(self):
+        """As an operator would, so that the server takes its runners with it; by force when that does not help."""
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGCONT)
             self.proc.terminate()
-            self.proc.wait(10)
-        self.proc.stderr.close()
-
-    def stop(self):
-        if self.proc.poll() is None:
-            self.proc.send_signal(signal.SIGCONT)
-            self.proc.kill()
+            try:
+                self.proc.wait(5)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
         self.proc.wait()
         self.proc.stderr.close()
 
