@@ -178,6 +178,20 @@ class Fabric:
     def instance(self, name):
         return next(i for i in self.status()['instances'] if i['name'] == name)
 
+    def counters(self, router=0):
+        return self.status()['routers'][router]['counters']
+
+    def wait_balance(self, seconds=5):
+        """Every request a router took has ended in exactly one way; the counters."""
+        def even():
+            c = self.counters()
+            ends = ('answered', 'refused_4xx', 'refused_429', 'refused_503', 'failed', 'aborted')
+            left = c['requests'] - sum(c[k] for k in ends)
+            if left or c['waiting'] or c['active'] or c['parked']:
+                raise ValueError(f'{left} requests have not ended: {c}')
+            return c
+        return wait_for(even, seconds, 'requests = answered + refused + failed + aborted')
+
     def wait_ready(self, seconds=30, n=None):
         """Instances READY: all, or n of them; and the router answers."""
         def ready():

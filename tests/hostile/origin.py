@@ -41,7 +41,7 @@ class Request(NamedTuple):
         return next((v for n, v in self.headers if n == name), None)
 
     def json(self):
-        return json.loads(self.body)
+        return json.loads(self.body, parse_int=float)  # Python refuses integers of many digits; Go does not
 
 
 class Unclean(Exception):
@@ -324,7 +324,7 @@ class Origin:
         if body is None:
             return True
         try:
-            asked = json.loads(body)
+            asked = json.loads(body, parse_int=float)
         except ValueError:
             return False
         return bool(asked.get('prompt') or asked.get('messages') or asked.get('input'))  # not a probe, not a warm-up
