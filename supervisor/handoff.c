@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bug.h"
+
 _Static_assert(PROC_MODELS >= CONF_MODELS && PROC_SLOTS >= SHM_SLOTS && PROC_ARGV >= CONF_ARGV_BYTES && PROC_ENV >= CONF_ENV_BYTES,
 	       "what is configured fits into its message");
 
@@ -95,6 +97,47 @@ static void limits_copy(const struct conf *conf, struct proc_router_conf *out)
 	snprintf(out->default_model, sizeof(out->default_model), "%s", conf->default_model);
 }
 
+/* The value of NAME in a packed environment, or NULL. */
+static const char *env_value(const struct conf_instance *inst, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t at = 0; at < inst->env_len; at += strlen(inst->env + at) + 1)
+		if (strncmp(inst->env + at, name, len) == 0 && inst->env[at + len] == '=')
+			return inst->env + at + len + 1;
+	return NULL;
+}
+
+/* Instances we start whose models lie in the same directory share a store; where an adopted one has its models we cannot know. */
+static bool same_store(const struct conf_instance *a, const struct conf_instance *b)
+{
+	static const char *const WHERE[] = {"OLLAMA_MODELS", "HOME"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(WHERE) && !a->adopted && !b->adopted; i++) {
+		const char *va = env_value(a, WHERE[i]), *vb = env_value(b, WHERE[i]);
+
+		if (va || vb)
+			return va && vb && strcmp(va, vb) == 0;
+	}
+	return !a->adopted && !b->adopted;
+}
+
+/* The number of a slot's store: one more than the first slot that shares it; 0 when no other does. */
+static uint32_t store_of(const struct sup *sup, unsigned slot)
+{
+	const struct conf_instance *inst = sup->slots[slot].conf;
+	uint32_t first = 0;
+	bool shared = false;
+
+	for (unsigned i = 0; inst && i < SHM_SLOTS; i++) {
+		if (!sup->slots[i].used || !sup->slots[i].conf || !same_store(inst, sup->slots[i].conf))
+			continue;
+		first = first ? first : i + 1;
+		shared |= i != slot;
+	}
+	return shared ? first : 0;
+}
+
 void sup_handoff_router(const struct sup *sup, const struct sup_child *c, struct proc_router_conf *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -108,6 +151,7 @@ void sup_handoff_router(const struct sup *sup, const struct sup_child *c, struct
 			continue;
 		out->slots[i].used = 1;
 		out->slots[i].places = slot->places;
+		out->slots[i].store = store_of(sup, i);
 		out->slots[i].addr = slot->addr;
 		snprintf(out->slots[i].name, sizeof(out->slots[i].name), "%s", slot->name);
 	}
