@@ -98,7 +98,7 @@ class Chunks:
         self.streams, self.interval_ms, self.quick = streams, interval_ms, quick
 
     def run(self, bench, contestant):
-        ramp_ms, steady_ms = (300, 500) if bench.quick else (max(500, self.streams // 2), 2000)
+        ramp_ms, steady_ms = (200, 400) if bench.quick else (max(500, self.streams // 2), 2000)
         chunks = (ramp_ms + steady_ms) // self.interval_ms + 1
         out = load(bench, contestant, "stream", "--streams", self.streams, "--chunks", chunks, "--interval", f"{self.interval_ms}ms",
                    "--ramp", f"{ramp_ms}ms")
@@ -125,7 +125,7 @@ class Idle:
     columns = ("rss_bytes",)
 
     def run(self, bench, contestant):
-        streams, hold, ramp = (1000, "900ms", "500ms") if bench.quick else (bench.idle_streams, "4s", "2s")
+        streams, hold, ramp = (1000, "600ms", "300ms") if bench.quick else (bench.idle_streams, "4s", "2s")
         load(bench, contestant, "request", "--conns", 4, "--requests", 400)
         out = load(bench, contestant, "idle", "--streams", streams, "--hold", hold, "--ramp", ramp)
         numbers = {"failed": out["failed"], "asked": out["asked"], "failures": out["failures"]}

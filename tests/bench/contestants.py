@@ -42,6 +42,7 @@ class Contestant:
     """A program of its own between load and origin.  `pid` is the process that proxies; `others` are its helpers."""
 
     name = ""
+    quick = True  # takes part in --quick
     program = None  # looked for on the PATH
     package = None  # Debian's
 
@@ -99,6 +100,7 @@ class Direct:
     """No proxy at all: what load and origin themselves take."""
 
     name = "direct"
+    quick = True
 
     def __init__(self, bench):
         self.addr = bench.origin.addr
@@ -166,6 +168,7 @@ class HAProxyModel(HAProxy):
     """HAProxy that does a part of tsa's work: it waits for the body and picks the backend by the model in it."""
 
     name = "haproxy-model"
+    quick = False
     tune = "tune.bufsize 16384"
     default = "nowhere"
     choose = ("option http-buffer-request\n    http-request set-var(txn.model) req.body,json_query('$.model')\n"
