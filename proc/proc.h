@@ -174,8 +174,8 @@ struct proc_host_conf {
 struct proc_slot {
 	uint32_t used;
 	uint32_t places;
-	uint32_t         store; /* instances with the same number share a model store: one of them is enough to change it; 0: its own */
-	uint32_t         pad;
+	uint32_t store; /* instances with the same number share a model store: one of them is enough to change it; 0: its own */
+	uint32_t pad;
 	struct proc_addr addr;
 	char name[PROC_NAME];
 };
@@ -217,7 +217,8 @@ _Static_assert(sizeof(struct proc_router_conf) + sizeof(struct proc_msg) <= PROC
  * signals unblocked.  0 or -errno with `why`; -EBADF: descriptor 3 is no socket, so somebody started it by hand. */
 int proc_confine_early(struct why *why);
 
-/* Become `uid`:`gid` without supplementary groups and without a way back; uid 0 means stay.  0 or -errno with `why`. */
+/* Become `uid`:`gid` without supplementary groups and without a way back; uid 0, or being it already, means stay.  0 or -errno
+ * with `why`. */
 int proc_confine_user(uint32_t uid, uint32_t gid, struct why *why);
 
 /* Connect to the control socket of a new supervisor.  A non-blocking descriptor, or -errno. */

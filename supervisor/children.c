@@ -194,7 +194,6 @@ static void act_spawn(struct sup_child *c)
 	sup_child_timer(c, PROC_HELLO_NS);
 	sup_board_child(c);
 	if (spawn_try(c, &why) < 0) {
-		log_err("%s: %s", c->label, why.text);
 		why_note(c, why.text);
 		sup_child_feed(c, LIFE_SPAWN_FAILED);
 		return;

@@ -152,11 +152,7 @@ static int load(struct sup *s)
 	static struct conf_report report;
 	int err = sup_options_load(&s->options, &s->conf, &report);
 
-	for (unsigned i = 0; i < report.n; i++)
-		log_line(err < 0 ? LOG_ERR_ : LOG_WARNING_, NULL, "%s", report.text[i]);
-	if (report.more)
-		log_err("and %u more", report.more);
-	if (err < 0 && !report.n)
+	if (!sup_options_report(&report) && err < 0)
 		log_err("cannot read %s: %s", s->options.conf_path, strerror(-err));
 	if (err == 0)
 		log_set_level(sup_options_level(&s->options, s->conf));

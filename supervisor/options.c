@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/scan.h"
@@ -141,6 +142,28 @@ int sup_options_load(const struct sup_options *o, struct conf **out, struct conf
 		return conf_load(o->conf_path, out, report);
 	adhoc.state_dir = o->state_dir;
 	return conf_adhoc_make(&adhoc, out, report);
+}
+
+/* conf/ marks its warnings in the text. */
+static bool is_warning(const char *text)
+{
+	return strstr(text, ": warning: ") != NULL;
+}
+
+const char *sup_options_report(const struct conf_report *report)
+{
+	const char *first = NULL;
+
+	for (unsigned i = 0; i < report->n; i++) {
+		bool warning = is_warning(report->text[i]);
+
+		log_line(warning ? LOG_WARNING_ : LOG_ERR_, NULL, "%s", report->text[i]);
+		if (!warning && !first)
+			first = report->text[i];
+	}
+	if (report->more)
+		log_warning("%u more messages are not shown", report->more);
+	return first;
 }
 
 enum log_level sup_options_level(const struct sup_options *o, const struct conf *conf)

@@ -59,7 +59,7 @@ static int dir_open(struct sup *sup, struct why *why)
 			       "the path of the state directory %s is too long for a socket in it; at most %zu bytes", sup->dir,
 			       sizeof(sup->ctl_path) - sizeof("/control"));
 	memcpy(sup->dir, real, strlen(real) + 1);
-	snprintf(sup->ctl_path, sizeof(sup->ctl_path), "%s/control", sup->dir);
+	snprintf(sup->ctl_path, sizeof(sup->ctl_path), "%.*s/control", (int)(sizeof(sup->ctl_path) - sizeof("/control")), sup->dir);
 	if (mkdirat(sup->dir_fd, "instances", mode) < 0 && errno != EEXIST)
 		return why_set(why, -errno, "cannot make %s/instances: %s", sup->dir, strerror(errno));
 	return 0;

@@ -39,15 +39,6 @@ static int room_check(struct sup *sup, const struct conf *conf, struct why *why)
 		       need, SHM_SLOTS);
 }
 
-/* conf/ marks its warnings; what is left is what refuses the file. */
-static const char *error_first(const struct conf_report *report)
-{
-	for (unsigned i = 0; i < report->n; i++)
-		if (!strstr(report->text[i], ": warning: "))
-			return report->text[i];
-	return NULL;
-}
-
 static int load_check(struct sup *sup, struct conf **out, struct why *why)
 {
 	static struct conf_report report; /* large; there is one thread */
@@ -56,11 +47,9 @@ static int load_check(struct sup *sup, struct conf **out, struct why *why)
 
 	memset(&report, 0, sizeof(report));
 	err = sup_options_load(&sup->options, out, &report);
-	for (unsigned i = 0; i < report.n; i++)
-		log_line(err < 0 ? LOG_ERR_ : LOG_WARNING_, NULL, "%s", report.text[i]);
+	first = sup_options_report(&report);
 	if (err == 0)
 		return 0;
-	first = error_first(&report);
 	if (!first)
 		return why_set(why, err, "cannot read %s: %s", sup->options.conf_path, strerror(-err));
 	if (report.errors > 1)

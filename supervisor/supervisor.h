@@ -197,6 +197,8 @@ int sup_options_parse(int argc, char **argv, struct sup_options *out);
 
 /* Load what the options name.  Messages go into `report`. */
 int sup_options_load(const struct sup_options *o, struct conf **out, struct conf_report *report);
+/* Log every message; the first one that is an error, or NULL. */
+const char *sup_options_report(const struct conf_report *report);
 enum log_level sup_options_level(const struct sup_options *o, const struct conf *conf);
 
 /* --- place.c: state directory, lock, users ------------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "base/scan.h"
 
 struct request {
 	struct sup_peer *peer;
