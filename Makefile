@@ -45,7 +45,7 @@ endif
 ifdef WERROR
 WARN += -Werror
 endif
-PKGS := libevent libcurl json-c libsystemd libconfuse
+PKGS := libevent libcurl json-c libsystemd
 CPPFLAGS := -I. -D_GNU_SOURCE -DTSA_VERSION='"$(VERSION)"' -DTSA_LIBEXECDIR='"$(LIBEXECDIR)"' -DTSA_SYSCONFDIR='"$(SYSCONFDIR)/tsa"' \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS  := -std=c17 $(OPT) $(WARN) $(HARD) $(DEVEL)
@@ -72,7 +72,7 @@ LIBS_tsactl     := ctl shm base
 LIBS_ollama-sim := base
 LIBS_tsa-load   := base
 
-EXT_tsad       := -levent_core -lsystemd -lconfuse
+EXT_tsad       := -levent_core -lsystemd
 EXT_tsa-worker := -levent_core -lcurl -ljson-c -lsystemd
 EXT_tsa-router := -levent_core -ljson-c -lsystemd
 EXT_tsactl     := -ljson-c -lsystemd
@@ -133,7 +133,7 @@ UNIT_SRC  := $(sort $(wildcard tests/unit/*.c))
 UNIT_BIN  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 RACE_BIN  := $(patsubst tests/race/%.c,$(B)/race/%,$(sort $(wildcard tests/race/*.c)))
 TEST_LIBS := probes route http conf ctl shm proc base
-TEST_EXT  := -lcmocka -levent_core -lcurl -ljson-c -lsystemd -lconfuse -lm -lpthread
+TEST_EXT  := -lcmocka -levent_core -lcurl -ljson-c -lsystemd -lm -lpthread
 # The objects of a program that decide and hold no main(): the unit tests of that folder (FOLDER_*.c) link them too.
 PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard supervisor/life.c supervisor/state.c worker/life.c worker/catalog.c worker/judge.c tools/tsactl/words.c \
 	router/model.c router/origin.c router/progress.c router/carry.c))
@@ -198,7 +198,7 @@ build/fuzz/%: tests/fuzz/%.c $(FUZZ_LIBS) $(wildcard $(addsuffix /*.h,base conf 
 	@mkdir -p $(@D)
 	$(call say,FZ,$@)
 	$(Q)clang $(CPPFLAGS) -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_LIBS) \
-		-levent_core -ljson-c -lsystemd -lconfuse
+		-levent_core -ljson-c -lsystemd
 fuzz: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
 	@for f in $^; do n=$$(basename $$f); mkdir -p build/corpus/$$n; echo "fuzz: $$n for $(FUZZ_S) s"; \
 		$$f -max_total_time=$(FUZZ_S) -print_final_stats=0 -verbosity=0 -artifact_prefix=build/corpus/$$n- build/corpus/$$n \

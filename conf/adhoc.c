@@ -16,9 +16,9 @@ static void listen_add(struct conf_loading *l, const char *text)
 	struct why why = {""};
 
 	if (c->n_listen == CONF_LISTEN)
-		conf_error(l, 0, 0, "--listen: there may be %d addresses", CONF_LISTEN);
+		conf_error(l, CONF_NOWHERE, "--listen: there may be %d addresses", CONF_LISTEN);
 	else if (conf_addr_parse(text, 0, &c->listen[c->n_listen], &why) < 0)
-		conf_error(l, 0, 0, "--listen: %s", why.text);
+		conf_error(l, CONF_NOWHERE, "--listen: %s", why.text);
 	else
 		c->n_listen++;
 }
@@ -33,16 +33,17 @@ static void instance_adopt(struct conf_loading *l, const char *text, unsigned sl
 	struct conf_instance *inst;
 
 	if (conf_addr_parse(url, URL_PORT, &addr, &why) < 0) {
-		conf_error(l, 0, 0, "--adopt: %s", why.text);
+		conf_error(l, CONF_NOWHERE, "--adopt: %s", why.text);
 		return;
 	}
 	if (equal)
 		snprintf(name, sizeof(name), "%.*s", (int)(equal - text > 250 ? 250 : equal - text), text);
 	else
 		snprintf(name, sizeof(name), "ollama-%u", conf_addr_port(&addr));
-	inst = conf_instance_add(l, name, 0);
+	inst = conf_instance_add(l, CONF_NOWHERE);
 	if (!inst)
 		return;
+	conf_instance_name(l, inst, CONF_NOWHERE, name);
 	inst->addr = addr;
 	inst->adopted = true;
 	inst->fds_limit = 0;
@@ -58,12 +59,12 @@ static void state_dir_take(struct conf_loading *l, const char *dir)
 	int n;
 
 	if (dir[0] != '/' && !getcwd(cwd, sizeof(cwd))) {
-		conf_error(l, 0, 0, "--state: the working directory cannot be named; write an absolute path");
+		conf_error(l, CONF_NOWHERE, "--state: the working directory cannot be named; write an absolute path");
 		return;
 	}
 	n = snprintf(c->state_dir, sizeof(c->state_dir), "%s%s%s", cwd, *cwd ? "/" : "", dir);
 	if (n < 1 || n > CONF_PATH_MOST)
-		conf_error(l, 0, 0,
+		conf_error(l, CONF_NOWHERE,
 			   "--state: the path is empty or longer than %d bytes, too long for the control socket in it; choose a "
 			   "shorter one",
 			   CONF_PATH_MOST);
@@ -77,13 +78,13 @@ static void pairs_check(struct conf_loading *l)
 	for (unsigned i = 0; i < c->n_instances; i++) {
 		for (unsigned n = 0; n < c->n_listen; n++)
 			if (conf_addr_clash(&c->instances[i].addr, &c->listen[n]))
-				conf_error(l, 0, 0, "--adopt: %s is where tsa itself listens; give one another port",
+				conf_error(l, CONF_NOWHERE, "--adopt: %s is where tsa itself listens; give one another port",
 					   c->instances[i].addr.text);
 		for (unsigned j = i + 1; j < c->n_instances; j++) {
 			if (conf_addr_clash(&c->instances[i].addr, &c->instances[j].addr))
-				conf_error(l, 0, 0, "--adopt: %s is named twice; take one out", c->instances[j].addr.text);
+				conf_error(l, CONF_NOWHERE, "--adopt: %s is named twice; take one out", c->instances[j].addr.text);
 			else if (strcmp(c->instances[i].name, c->instances[j].name) == 0)
-				conf_error(l, 0, 0, "--adopt: two instances are called \"%s\"; write NAME=%s", c->instances[j].name,
+				conf_error(l, CONF_NOWHERE, "--adopt: two instances are called \"%s\"; write NAME=%s", c->instances[j].name,
 					   c->instances[j].addr.text);
 		}
 	}
@@ -92,16 +93,10 @@ static void pairs_check(struct conf_loading *l)
 int conf_adhoc_make(const struct conf_adhoc *a, struct conf **out, struct conf_report *report)
 {
 	struct conf_loading *l;
-	int rc = conf_loading_begin(report, &l);
+	int rc = conf_loading_begin("command line", report, &l);
 
 	if (rc < 0)
 		return rc;
-	rc = conf_file_add(l, "command line");
-	if (rc < 0) {
-		report->errors++;
-		conf_loading_end(l, out);
-		return rc;
-	}
 	if (a->n_listen)
 		l->whole->conf.n_listen = 0; /* the preset goes */
 	for (unsigned i = 0; i < a->n_listen; i++)
@@ -110,7 +105,7 @@ int conf_adhoc_make(const struct conf_adhoc *a, struct conf **out, struct conf_r
 		instance_adopt(l, a->adopt[i], a->slots);
 	if (!a->n_adopt) {
 		instance_adopt(l, ADOPT_DEFAULT, a->slots);
-		conf_warning(l, 0, 0,
+		conf_warning(l, CONF_NOWHERE,
 			     "no instance is named: looking for an Ollama at " ADOPT_DEFAULT " (--adopt URL names another)");
 	}
 	if (a->state_dir)

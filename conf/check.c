@@ -16,33 +16,19 @@ struct check {
 	const struct conf *c;
 };
 
-static unsigned file_of(const struct check *k, const struct conf_instance *inst)
+static bool stands(const struct check *k, unsigned i, enum conf_keyword_id id)
 {
-	const struct conf_whole *w = k->l->whole;
-
-	for (unsigned i = 0; i < w->n_files; i++)
-		if (w->files[i] == inst->file)
-			return i;
-	return 0;
+	return k->l->instance_given[i][id].at.line > 0;
 }
 
-/* Where a keyword of instance `i` stands; 0: it does not. */
-static unsigned line_of(const struct check *k, unsigned i, enum conf_keyword_id id)
+/* The keyword's place, or the instance's where it does not stand. */
+static struct conf_place place_of(const struct check *k, unsigned i, enum conf_keyword_id id)
 {
-	return k->l->instance_lines[i].at[id];
+	return stands(k, i, id) ? k->l->instance_given[i][id].at : k->l->instance_at[i];
 }
 
-#define instance_error(k, i, id, ...) conf_error((k)->l, file_of(k, &(k)->c->instances[i]), instance_line(k, i, id), __VA_ARGS__)
-#define instance_warning(k, i, id, ...)                                                                                            \
-	conf_warning((k)->l, file_of(k, &(k)->c->instances[i]), instance_line(k, i, id), __VA_ARGS__)
-
-/* The keyword's line, or the instance's where it does not stand. */
-static unsigned instance_line(const struct check *k, unsigned i, enum conf_keyword_id id)
-{
-	unsigned line = id < CONF_KW_COUNT ? line_of(k, i, id) : 0;
-
-	return line ? line : k->c->instances[i].line;
-}
+#define instance_error(k, i, id, ...)   conf_error((k)->l, place_of(k, i, id), __VA_ARGS__)
+#define instance_warning(k, i, id, ...) conf_warning((k)->l, place_of(k, i, id), __VA_ARGS__)
 
 /* --- one instance --------------------------------------------------------------------------------------------------------------- */
 
@@ -57,7 +43,7 @@ static void adopted_check(const struct check *k, unsigned i)
 {
 	k->c->instances[i].fds_limit = 0; /* nobody here could start it again */
 	for (unsigned n = 0; n < ARRAY_SIZE(STARTED_ONLY); n++)
-		if (line_of(k, i, STARTED_ONLY[n]))
+		if (stands(k, i, STARTED_ONLY[n]))
 			instance_error(k, i, STARTED_ONLY[n],
 				       "\"%s\" is for an Ollama that tsa starts, and \"%s\" has a url; take it out or write "
 				       "command instead of url",
@@ -69,11 +55,11 @@ static void started_check(const struct check *k, unsigned i)
 	const struct conf_instance *inst = &k->c->instances[i];
 	const unsigned port = conf_addr_port(&inst->addr);
 
-	if (!line_of(k, i, CONF_KW_INSTANCE_listen))
+	if (!stands(k, i, CONF_KW_INSTANCE_listen))
 		instance_error(k, i, CONF_KW_INSTANCE_command,
 			       "instance \"%s\" has a command and no listen; write for example listen = 127.0.0.1:11501",
 			       inst->name);
-	if (!line_of(k, i, CONF_KW_INSTANCE_models))
+	if (!stands(k, i, CONF_KW_INSTANCE_models))
 		instance_error(k, i, CONF_KW_INSTANCE_command,
 			       "instance \"%s\" has no model; write for example models = {\"llama3.2:3b\"}", inst->name);
 	if (port >= EPHEMERAL_FIRST && port <= EPHEMERAL_LAST)
@@ -100,7 +86,7 @@ static void memory_check(const struct check *k, unsigned i)
 static void instance_check(const struct check *k, unsigned i)
 {
 	const struct conf_instance *inst = &k->c->instances[i];
-	const bool command = line_of(k, i, CONF_KW_INSTANCE_command), url = line_of(k, i, CONF_KW_INSTANCE_url);
+	const bool command = stands(k, i, CONF_KW_INSTANCE_command), url = stands(k, i, CONF_KW_INSTANCE_url);
 
 	if (command && url)
 		instance_error(k, i, CONF_KW_INSTANCE_url,
@@ -116,7 +102,7 @@ static void instance_check(const struct check *k, unsigned i)
 			       "instance \"%s\" has neither command nor url; write command = {\"ollama\", \"serve\"} or url = "
 			       "\"http://127.0.0.1:11434\"",
 			       inst->name);
-	if (inst->pinned && !inst->n_models && !line_of(k, i, CONF_KW_INSTANCE_models))
+	if (inst->pinned && !inst->n_models && !stands(k, i, CONF_KW_INSTANCE_models))
 		instance_warning(k, i, CONF_KW_INSTANCE_pinned, "\"%s\" is pinned and names no model to keep; write models = {…}",
 				 inst->name);
 	memory_check(k, i);
@@ -131,8 +117,9 @@ static void pair_check(const struct check *k, unsigned i, unsigned j)
 	unsigned first;
 
 	if (*a->name && strcmp(a->name, b->name) == 0)
-		instance_error(k, j, CONF_KW_COUNT, "there is an instance \"%s\" in %.100s:%u already; give this one another name",
-			       b->name, a->file, a->line);
+		conf_error(k->l, k->l->instance_at[j],
+			   "there is an instance \"%s\" in %.100s:%u already; give this one another name", b->name, a->file,
+			   a->line);
 	if (conf_addr_clash(&a->addr, &b->addr))
 		instance_error(k, j, where, "\"%s\" is at %s, and \"%s\" of %.100s:%u is at %s; give one another port", b->name,
 			       b->addr.text, a->name, a->file, a->line, a->addr.text);
@@ -157,13 +144,13 @@ static void listener_check(const struct check *k, unsigned i)
 
 static void listeners_check(const struct check *k)
 {
-	const unsigned line = k->l->lines.at[CONF_KW_TOP_listen];
+	const struct conf_place at = k->l->given[CONF_KW_TOP_listen].at;
 
 	for (unsigned i = 0; i < k->c->n_listen; i++)
 		for (unsigned j = i + 1; j < k->c->n_listen; j++)
 			if (conf_addr_clash(&k->c->listen[i], &k->c->listen[j]))
-				conf_error(k->l, 0, line, "listen: %s and %s cannot both be had; take one out",
-					   k->c->listen[i].text, k->c->listen[j].text);
+				conf_error(k->l, at, "listen: %s and %s cannot both be had; take one out", k->c->listen[i].text,
+					   k->c->listen[j].text);
 }
 
 /* Deadlines that others would always end first. */
@@ -185,10 +172,10 @@ static void deadlines_check(const struct check *k)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(NESTED); i++) {
 		const char *inner = conf_keyword(NESTED[i].inner)->word, *outer = conf_keyword(NESTED[i].outer)->word;
-		unsigned line = k->l->lines.at[NESTED[i].inner];
+		struct conf_place at = k->l->given[NESTED[i].inner].at;
 
 		if (deadline_ns(k, NESTED[i].inner) > deadline_ns(k, NESTED[i].outer))
-			conf_warning(k->l, 0, line ? line : k->l->lines.at[NESTED[i].outer],
+			conf_warning(k->l, at.line ? at : k->l->given[NESTED[i].outer].at,
 				     "%s is longer than %s, which therefore ends it; write %s <= %s", inner, outer, inner, outer);
 	}
 }
@@ -207,7 +194,7 @@ static void default_model_check(const struct check *k)
 			if (strcmp(inst->models[m], k->c->default_model) == 0)
 				return;
 	}
-	conf_warning(k->l, 0, k->l->lines.at[CONF_KW_TOP_default_model], "default_model: no instance names %.100s among its models",
+	conf_warning(k->l, k->l->given[CONF_KW_TOP_default_model].at, "default_model: no instance names %.100s among its models",
 		     k->c->default_model);
 }
 
@@ -216,10 +203,11 @@ void conf_check(struct conf_loading *l)
 	const struct check k = {.l = l, .c = &l->whole->conf};
 
 	if (!k.c->n_listen && !l->report->errors)
-		conf_error(l, 0, l->lines.at[CONF_KW_TOP_listen],
+		conf_error(l, l->given[CONF_KW_TOP_listen].at,
 			   "listen: there is no address; write for example listen = {\"127.0.0.1:8480\"}");
 	if (!k.c->n_instances && !l->report->errors)
-		conf_warning(l, 0, 0, "there is no instance; write one: instance \"main\" { url = \"http://127.0.0.1:11434\" }");
+		conf_warning(l, CONF_NOWHERE,
+			     "there is no instance; write one: instance \"main\" { url = \"http://127.0.0.1:11434\" }");
 	listeners_check(&k);
 	deadlines_check(&k);
 	default_model_check(&k);

@@ -1,8 +1,8 @@
 /* conf/conf.h - /etc/tsa to facts.
  *
  * Used by the supervisor alone.  A configuration is const once loaded; a reload loads another one beside it and compares.  Every
- * message has file:line and says what to write instead.  Grammar: libconfuse (key = value, sections in braces); durations and
- * sizes are words with mandatory units.  Nothing here resolves a name, opens a socket or looks at the machine, with one
+ * message has file:line:column and says what to write instead.  Grammar: tsa.conf(5) (key = value, sections in braces); durations
+ * and sizes are words with mandatory units.  Nothing here resolves a name, opens a socket or looks at the machine, with one
  * exception: files that hold secrets must not be readable by everybody. */
 #pragma once
 
@@ -85,11 +85,11 @@ struct conf_report {
 	unsigned n;      /* messages kept */
 	unsigned more;   /* messages that did not fit */
 	unsigned errors; /* of all; the others are warnings */
-	char     text[CONF_MESSAGES][320]; /* "/etc/tsa/tsa.conf:12: …" */
+	char     text[CONF_MESSAGES][320]; /* "/etc/tsa/tsa.conf:12:3: …" */
 };
 
-/* Load `path` and, beside it, instances.d/NAME.conf in name order.  0; -EINVAL: report->errors > 0; -errno of open(2).  *out is
- * the caller's, untouched on failure.  Warnings may be reported with 0. */
+/* Load `path` and, beside it, instances.d/NAME.conf in name order.  0; -EINVAL: something is wrong in a file; -ENOMEM; -errno of
+ * open(2).  report->errors > 0 unless 0.  *out is the caller's, untouched on failure.  Warnings may be reported with 0. */
 int conf_load(const char *path, struct conf **out, struct conf_report *report);
 
 /* What the command line alone says: `tsad --listen A --adopt [NAME=]URL … --slots N --state DIR`.  Defaults as conf_load's. */

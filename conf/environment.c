@@ -85,6 +85,7 @@ static int lines_add(struct conf_instance *inst, const char *path, char *text, s
 {
 	struct why inner = {""};
 	unsigned line = 0;
+	int rc;
 
 	for (char *at = text, *end; at; at = end) {
 		size_t n;
@@ -99,8 +100,9 @@ static int lines_add(struct conf_instance *inst, const char *path, char *text, s
 			at[n - 1] = 0;
 		if (!*at || *at == '#')
 			continue;
-		if (conf_environment_add(inst, at, &inner) < 0)
-			return why_set(why, -EINVAL, "%.100s:%u: %.240s", path, line, inner.text);
+		rc = conf_environment_add(inst, at, &inner);
+		if (rc < 0)
+			return why_set(why, rc, "%.100s:%u: %.240s", path, line, inner.text);
 	}
 	return 0;
 }

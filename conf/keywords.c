@@ -14,7 +14,7 @@
 #define MEMBER_SIZE(type, m) sizeof(((type *)NULL)->m)
 
 static const struct conf_keyword KEYWORDS[CONF_KW_COUNT] = {
-#define KEYWORD(section_, word_, kind_, member, least_, most_, default_, meaning_)                                                 \
+#define KEYWORD(section_, word_, kind_, member, least_, most_, default_, meaning)                                                  \
 	[CONF_KW_##section_##_##word_] = {.section = CONF_IN_##section_,                                                           \
 					  .word = #word_,                                                                          \
 					  .kind = CONF_KIND_##kind_,                                                               \
@@ -22,8 +22,7 @@ static const struct conf_keyword KEYWORDS[CONF_KW_COUNT] = {
 					  .size = MEMBER_SIZE(TARGET_##section_, member),                                          \
 					  .least = least_,                                                                         \
 					  .most = most_,                                                                           \
-					  .preset = default_,                                                                      \
-					  .meaning = meaning_},
+					  .preset = default_},
 #include "conf/keywords.def"
 };
 
@@ -42,14 +41,31 @@ const struct conf_keyword *conf_keyword(enum conf_keyword_id id)
 	return &KEYWORDS[id];
 }
 
+bool conf_keyword_list(enum conf_keyword_id id)
+{
+	return KEYWORDS[id].kind >= CONF_KIND_LISTEN;
+}
+
+enum conf_keyword_id conf_keyword_find(enum conf_section section, const char *word)
+{
+	unsigned id = 0;
+
+	while (id < CONF_KW_COUNT && (KEYWORDS[id].section != section || strcmp(KEYWORDS[id].word, word) != 0))
+		id++;
+	return id;
+}
+
 const char *conf_section_word(enum conf_section section)
 {
 	return SECTIONS[section].word;
 }
 
-enum conf_section conf_section_parent(enum conf_section section)
+enum conf_section conf_section_find(enum conf_section parent, const char *word)
 {
-	return SECTIONS[section].parent;
+	for (unsigned s = CONF_IN_TOP + 1; s < CONF_IN_COUNT; s++)
+		if (SECTIONS[s].parent == parent && strcmp(SECTIONS[s].word, word) == 0)
+			return s;
+	return CONF_IN_NONE;
 }
 
 bool conf_section_titled(enum conf_section section)
@@ -128,23 +144,13 @@ static void add_list(enum conf_section section, const char *typed, bool near_onl
 	}
 }
 
-static bool section_has(enum conf_section section, const char *typed)
-{
-	const char *word;
-
-	for (unsigned i = 0; (word = section_word(section, i)); i++)
-		if (strcmp(word, typed) == 0)
-			return true;
-	return false;
-}
-
 void conf_keyword_suggest(enum conf_section section, const char *typed, char *buf, size_t size)
 {
 	char some[160] = "";
 
 	buf[0] = 0;
 	for (unsigned s = CONF_IN_TOP; s < CONF_IN_COUNT; s++) {
-		if (s == section || !section_has(s, typed))
+		if (s == section || (conf_keyword_find(s, typed) == CONF_KW_COUNT && !conf_section_find(s, typed)))
 			continue;
 		add(some, sizeof(some), *some ? " or " : "");
 		if (s == CONF_IN_TOP) {

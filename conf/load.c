@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,29 +27,30 @@ static void state_dir_preset(struct conf *c)
 		snprintf(c->state_dir, sizeof(c->state_dir), "/tmp/tsa-%u", (unsigned)geteuid());
 }
 
-int conf_loading_begin(struct conf_report *report, struct conf_loading **out)
+int conf_loading_begin(const char *main_file, struct conf_report *report, struct conf_loading **out)
 {
 	struct conf_loading *l = calloc(1, sizeof(*l));
 	struct conf_whole *w = calloc(1, sizeof(*w));
+	struct conf *c = w ? &w->conf : NULL;
 
 	memset(report, 0, sizeof(*report));
-	if (w)
-		w->conf.instances = calloc(CONF_INSTANCES, sizeof(*w->conf.instances));
-	if (!l || !w || !w->conf.instances) {
-		if (w)
-			free(w->conf.instances);
-		free(w);
+	if (w) {
+		w->files[w->n_files++] = strdup(main_file);
+		c->instances = calloc(CONF_INSTANCES, sizeof(*c->instances));
+	}
+	if (!l || !w || !w->files[0] || !c->instances) {
+		conf_destroy(&c);
 		free(l);
 		report->errors = report->n = 1;
-		snprintf(report->text[0], sizeof(report->text[0]), "there is no memory for a configuration");
+		snprintf(report->text[0], sizeof(report->text[0]), "%.120s: there is no memory for a configuration", main_file);
 		return -ENOMEM;
 	}
 	l->whole = w;
 	l->report = report;
 	for (unsigned s = CONF_IN_TOP; s < CONF_IN_COUNT; s++)
 		if (s != CONF_IN_INSTANCE && s != CONF_IN_MEMORY)
-			conf_preset(s, &w->conf);
-	state_dir_preset(&w->conf);
+			conf_preset(s, c);
+	state_dir_preset(c);
 	*out = l;
 	return 0;
 }
@@ -56,12 +58,12 @@ int conf_loading_begin(struct conf_report *report, struct conf_loading **out)
 int conf_loading_end(struct conf_loading *l, struct conf **out)
 {
 	struct conf *c = &l->whole->conf;
-	const bool good = l->report->errors == 0;
+	const int rc = l->rc < 0 ? l->rc : l->report->errors ? -EINVAL : 0;
 
 	free(l);
-	if (!good) {
+	if (rc < 0) {
 		conf_destroy(&c);
-		return -EINVAL;
+		return rc;
 	}
 	*out = c;
 	return 0;
@@ -87,57 +89,67 @@ void conf_destroy(struct conf **c)
 	*c = NULL;
 }
 
-struct conf_instance *conf_instance_add(struct conf_loading *l, const char *name, unsigned line)
+struct conf_instance *conf_instance_add(struct conf_loading *l, struct conf_place at)
 {
 	struct conf *c = &l->whole->conf;
 	struct conf_instance *inst;
 
 	if (c->n_instances == CONF_INSTANCES) {
-		conf_error(l, l->file, line, "there are more than %d instances; take some out", CONF_INSTANCES);
+		conf_error(l, at, "there may be %d instances, and this is one more; take it out", CONF_INSTANCES);
 		return NULL;
 	}
+	l->instance_at[c->n_instances] = at;
 	inst = &c->instances[c->n_instances++];
-	if (!scan_name_ok(name, sizeof(inst->name) - 1))
-		conf_error(l, l->file, line, "\"%.40s\" is not a name for an instance; write up to %zu letters, digits, - _ and .",
-			   name, sizeof(inst->name) - 1);
-	else
-		snprintf(inst->name, sizeof(inst->name), "%s", name);
-	inst->file = l->whole->files[l->file];
-	inst->line = line;
+	inst->file = l->whole->files[at.file];
+	inst->line = at.line;
 	conf_preset(CONF_IN_INSTANCE, inst);
 	conf_preset(CONF_IN_MEMORY, inst);
 	return inst;
 }
 
+void conf_instance_name(struct conf_loading *l, struct conf_instance *inst, struct conf_place at, const char *name)
+{
+	if (!scan_name_ok(name, sizeof(inst->name) - 1))
+		conf_error(l, at, "\"%.40s\" is not a name for an instance; write up to %zu letters, digits, - _ and .", name,
+			   sizeof(inst->name) - 1);
+	else
+		snprintf(inst->name, sizeof(inst->name), "%s", name);
+}
+
 /* --- files ------------------------------------------------------------------------------------------------------------------------ */
 
-/* 0, or -errno of opening or reading it, told. */
-static int file_load(struct conf_loading *l, const char *path, bool main_file)
+static void file_load(struct conf_loading *l, unsigned file)
 {
+	const struct conf_place whole = {.file = file};
 	struct why why = {""};
-	int file = conf_file_add(l, path);
 	char *text;
 	size_t n;
-	int rc;
+	int rc = conf_bytes_read(l->whole->files[file], CONF_FILE_BYTES, &text, &n, &l->open_file, &why);
 
-	if (file < 0) {
-		conf_error(l, 0, 0, "there is no memory to remember \"%.120s\"", path);
-		return file;
-	}
-	l->file = (unsigned)file;
-	rc = conf_bytes_read(path, CONF_FILE_BYTES, &text, &n, &l->open_file, &why);
 	if (rc < 0) {
+		if (file == 0 || rc == -ENOMEM)
+			l->rc = rc;
 		l->cut = true;
-		conf_error(l, l->file, 0, "%s", why.text);
-		return rc;
+		conf_error(l, whole, "%s", why.text);
+		return;
 	}
-	if (conf_guard(l, text, n))
-		conf_parse(l, text, n, main_file);
-	else
-		l->cut = true;
+	conf_parse(l, file, text, n);
 	explicit_bzero(text, n);
 	free(text);
-	return 0;
+}
+
+static void sibling_load(struct conf_loading *l, const char *dir, const char *name)
+{
+	struct conf_whole *w = l->whole;
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0) {
+		l->rc = -ENOMEM;
+		conf_error(l, CONF_NOWHERE, "there is no memory to read \"%.120s\" beside this file", name);
+		return;
+	}
+	w->files[w->n_files] = path;
+	file_load(l, w->n_files++);
 }
 
 static int wanted(const struct dirent *e)
@@ -155,16 +167,17 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 static void dir_load(struct conf_loading *l, const char *dir)
 {
 	struct dirent **entries = NULL;
-	char path[4096];
 	int n = scandir(dir, &entries, wanted, by_name);
 
+	if (n < 0 && errno == ENOMEM)
+		l->rc = -ENOMEM;
 	if (n < 0 && errno != ENOENT && errno != ENOTDIR)
-		conf_error(l, 0, 0, "the directory %.120s beside this file cannot be read: %s", dir, strerror(errno));
+		conf_error(l, CONF_NOWHERE, "the directory %.120s beside this file cannot be read: %s", dir, strerror(errno));
 	if (n > CONF_FILES)
-		conf_error(l, 0, 0, "the directory %.120s has more than %d files; join some", dir, CONF_FILES);
+		conf_error(l, CONF_NOWHERE, "the directory %.120s has more than %d files; join some", dir, CONF_FILES);
 	for (int i = 0; i < n; i++) {
-		if (i < CONF_FILES && snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name) < (int)sizeof(path))
-			file_load(l, path, false);
+		if (i < CONF_FILES)
+			sibling_load(l, dir, entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
@@ -173,7 +186,7 @@ static void dir_load(struct conf_loading *l, const char *dir)
 static void siblings_load(struct conf_loading *l, const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char dir[3800];
+	char dir[PATH_MAX];
 	int n;
 
 	if (slash)
@@ -181,7 +194,7 @@ static void siblings_load(struct conf_loading *l, const char *path)
 	else
 		n = snprintf(dir, sizeof(dir), INSTANCES_DIR);
 	if (n >= (int)sizeof(dir))
-		conf_error(l, 0, 0, "the path is too long; move the file");
+		conf_error(l, CONF_NOWHERE, "the path is too long; move the file");
 	else
 		dir_load(l, dir);
 }
@@ -189,18 +202,14 @@ static void siblings_load(struct conf_loading *l, const char *path)
 int conf_load(const char *path, struct conf **out, struct conf_report *report)
 {
 	struct conf_loading *l;
-	struct conf *none = NULL;
-	int rc = conf_loading_begin(report, &l);
+	int rc = conf_loading_begin(path, report, &l);
 
 	if (rc < 0)
 		return rc;
-	rc = file_load(l, path, true);
-	if (rc < 0) {
-		conf_loading_end(l, &none);
-		return rc;
-	}
-	siblings_load(l, path);
-	if (!l->cut)
+	file_load(l, 0);
+	if (l->rc == 0)
+		siblings_load(l, path);
+	if (l->rc == 0 && !l->cut)
 		conf_check(l);
 	return conf_loading_end(l, out);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "conf/conf.h"
+#include "conf/lex.h"
 
 enum conf_section {
 	CONF_IN_NONE = 0,
@@ -54,26 +55,24 @@ struct conf_keyword {
 	uint64_t least; /* of the value, or of the list's length */
 	uint64_t most;
 	const char *preset; /* default as it would be written, or NULL */
-	const char *meaning;
 };
 
 const struct conf_keyword *conf_keyword(enum conf_keyword_id id);
+bool conf_keyword_list(enum conf_keyword_id id); /* {…}, of any number of values */
 const char *conf_section_word(enum conf_section section); /* "" for the top */
-enum conf_section conf_section_parent(enum conf_section section);
 bool conf_section_titled(enum conf_section section); /* there may be many, each with a name */
+
+/* What a word means in a section; CONF_KW_COUNT, CONF_IN_NONE: nothing. */
+enum conf_keyword_id conf_keyword_find(enum conf_section section, const char *word);
+enum conf_section conf_section_find(enum conf_section parent, const char *word);
 
 /* Write what belongs into `section` for a `word` that does not: the nearest ones, another section that has it, all of them. */
 void conf_keyword_suggest(enum conf_section section, const char *word, char *buf, size_t size);
 
-/* One value as it stands in a file. */
-struct conf_word {
-	unsigned line;
-	char text[];
-};
-
-/* Where every keyword of one section stands; 0: it does not. */
-struct conf_lines {
-	unsigned at[CONF_KW_COUNT];
+/* A keyword in a file. */
+struct conf_given {
+	struct conf_place at; /* line 0: it does not stand there */
+	unsigned n;           /* values of a list so far */
 };
 
 #define CONF_PATH_MOST 90 /* of state_dir: DIR/control must fit a unix socket's address */
@@ -88,46 +87,41 @@ struct conf_whole {
 struct conf_loading {
 	struct conf_whole *whole;
 	struct conf_report *report;
-	unsigned file;           /* index of the file being read */
-	bool open_file;          /* everybody may read it */
-	bool cut;                /* some file was not read to its end: what is missing proves nothing */
-	struct conf_lines lines; /* of the sections of struct conf */
-	struct conf_lines instance_lines[CONF_INSTANCES];
-	struct {
-		unsigned file;
-		unsigned line;
-	} order[CONF_MESSAGES]; /* of report->text */
+	int rc;         /* -errno of what is no matter of words: the main file cannot be read, there is no memory */
+	bool open_file; /* everybody may read the file at hand */
+	bool cut;       /* some statement was not read: what is missing proves nothing */
+	struct conf_given given[CONF_KW_COUNT]; /* in the sections of struct conf */
+	struct conf_given instance_given[CONF_INSTANCES][CONF_KW_COUNT];
+	struct conf_place instance_at[CONF_INSTANCES];
+	struct conf_place order[CONF_MESSAGES]; /* of report->text */
 };
 
-/* Add a message, in the order of files and lines.  `line` 0: about the whole file. */
-void conf_say(struct conf_loading *l, bool error, unsigned file, unsigned line, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
-#define conf_error(l, file, line, ...)   conf_say(l, true, file, line, __VA_ARGS__)
-#define conf_warning(l, file, line, ...) conf_say(l, false, file, line, __VA_ARGS__)
+#define CONF_NOWHERE ((struct conf_place){0}) /* about the main file as a whole */
 
-/* Start with the defaults, end with what was loaded (0 and *out) or -EINVAL when something was wrong; frees `l` either way. */
-int conf_loading_begin(struct conf_report *report, struct conf_loading **out);
+/* Add a message, in the order of places. */
+void conf_say(struct conf_loading *l, bool error, struct conf_place at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#define conf_error(l, at, ...)   conf_say(l, true, at, __VA_ARGS__)
+#define conf_warning(l, at, ...) conf_say(l, false, at, __VA_ARGS__)
+
+/* Start with the defaults, end with what was loaded (0 and *out) or, when something was wrong, with l->rc or -EINVAL; frees `l`
+ * either way. */
+int conf_loading_begin(const char *main_file, struct conf_report *report, struct conf_loading **out);
 int conf_loading_end(struct conf_loading *l, struct conf **out);
 
-/* Remember a file name; its index, or -errno. */
-int conf_file_add(struct conf_loading *l, const char *path);
-
 /* A new instance with the defaults, or NULL (told) when there are too many. */
-struct conf_instance *conf_instance_add(struct conf_loading *l, const char *name, unsigned line);
+struct conf_instance *conf_instance_add(struct conf_loading *l, struct conf_place at);
+void conf_instance_name(struct conf_loading *l, struct conf_instance *inst, struct conf_place at, const char *name);
 
 /* Read a regular file of at most `most` bytes: *text is the caller's to free, NUL-terminated.  *open_file: everybody may read it.
  * 0 or -errno with `why`. */
 int conf_bytes_read(const char *path, size_t most, char **text, size_t *n, bool *open_file, struct why *why);
 
-/* Look at the bytes before libconfuse does: tell about what it would drop, expand or misread in silence, and blank the comments.
- * True: fit to parse. */
-bool conf_guard(struct conf_loading *l, char *text, size_t n);
+/* Parse one file: the main one (0), or one of instances.d, where only instances may stand.  Tells what is wrong. */
+void conf_parse(struct conf_loading *l, unsigned file, const char *text, size_t n);
 
-/* Parse one file: the main one, or one of instances.d, where only instances may stand. */
-void conf_parse(struct conf_loading *l, const char *text, size_t n, bool main_file);
-
-/* Set a member from the words of a keyword.  `target` is the struct conf or struct conf_instance.  Tells what is wrong. */
-void conf_take(struct conf_loading *l, enum conf_keyword_id id, void *target, const struct conf_word *const *words, unsigned n);
+/* Set a member from a value, the next one of `given`.  `target` is the struct conf or struct conf_instance.  Tells what is wrong. */
+void conf_take(struct conf_loading *l, enum conf_keyword_id id, void *target, struct conf_given *given, struct conf_place at,
+	       const char *text);
 
 /* Set the defaults of a section. */
 void conf_preset(enum conf_section section, void *target);

@@ -1,271 +1,352 @@
-/* The only file that knows libconfuse.  Every value is kept as a word and its line (the library's own types would forget the
- * line); conf_take() gives it its meaning afterwards, so that all wrong values of a file are told in one run.  A statement that
- * the library itself cannot read ends the file. */
-#include <confuse.h>
+/* The grammar of tsa.conf(5), by recursive descent: no deeper than keywords.def nests sections.
+ *
+ * Each value goes to conf_take() as soon as it is read.  After a fault the next statement is looked for, so that one run tells all
+ * that is wrong with a file. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/bug.h"
 #include "conf/loading.h"
 
-/* An empty section in every instance: the library makes it, with the line, when it reads the opening brace.  Nobody can write
- * its name: conf_guard() lets no control byte pass. */
-#define BEGIN "\001"
+#define NOBODY CONF_KW_COUNT /* wants these values: they are read over */
 
-#define MANY_WORDS 256 /* in one list; each kind has its own, lower limit */
-
-/* What the largest file may need: 64 instances with full lists, twice over.  The library does not survive a failed allocation (it
- * crashes in its own clean-up, or exits), so there must be room before it begins. */
-#define ROOM_BYTES (16U << 20)
-
-/* libconfuse's error function takes no argument of ours, and its lexer is one for the whole process anyway. */
-static struct conf_loading *loading;
-
-/* --- values ------------------------------------------------------------------------------------------------------------------- */
-
-static int word_take(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
-{
-	struct conf_word *w;
-	size_t n = strlen(value) + 1;
-	unsigned nth = cfg_opt_size(opt);
-
-	/* def.number is ours: a pointer has no default */
-	if (opt->def.number && nth == 1) {
-		conf_error(loading, loading->file, (unsigned)cfg->line, "\"%s\" is given twice; it stands in line %ld already",
-			   opt->name, opt->def.number);
-		return -1;
-	}
-	if (nth > MANY_WORDS) {
-		conf_error(loading, loading->file, (unsigned)cfg->line, "\"%s\" has more than %d values; take some out", opt->name,
-			   MANY_WORDS);
-		return -1;
-	}
-	w = malloc(sizeof(*w) + n);
-	if (!w)
-		return -1;
-	if (!opt->def.number)
-		opt->def.number = cfg->line;
-	w->line = (unsigned)cfg->line;
-	memcpy(w->text, value, n);
-	*(void **)result = w;
-	return 0;
-}
-
-/* --- the library's tables, made of keywords.def --------------------------------------------------------------------------------- */
-
-#define OPTIONS (CONF_KW_COUNT + CONF_IN_COUNT + 2) /* more than any one section has, its end included */
-
-static cfg_opt_t nothing[] = {CFG_END()};
-
-/* The options of `section` into options[section], those of its subsections into theirs. */
-static cfg_opt_t *options_make(cfg_opt_t options[][OPTIONS], enum conf_section section, bool main_file)
-{
-	cfg_opt_t *to = options[section];
-	const bool all = section != CONF_IN_TOP || main_file;
-
-	for (unsigned i = 0; i < CONF_KW_COUNT; i++) {
-		const struct conf_keyword *k = conf_keyword(i);
-
-		if (k->section == section && all && k->kind >= CONF_KIND_LISTEN)
-			*to++ = (cfg_opt_t)CFG_PTR_LIST_CB(k->word, NULL, CFGF_NODEFAULT, word_take, free);
-		else if (k->section == section && all)
-			*to++ = (cfg_opt_t)CFG_PTR_CB(k->word, NULL, CFGF_NODEFAULT, word_take, free);
-	}
-	for (unsigned s = CONF_IN_TOP + 1; s < CONF_IN_COUNT; s++) {
-		if (conf_section_parent(s) != section || (!all && s != CONF_IN_INSTANCE))
-			continue;
-		*to++ = (cfg_opt_t)CFG_SEC(conf_section_word(s), options_make(options, s, main_file),
-					   conf_section_titled(s) ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE);
-	}
-	if (conf_section_titled(section))
-		*to++ = (cfg_opt_t)CFG_SEC(BEGIN, nothing, CFGF_NONE);
-	*to = (cfg_opt_t)CFG_END();
-	return options[section];
-}
-
-static unsigned section_line(cfg_t *titled)
-{
-	return (unsigned)cfg_getsec(titled, BEGIN)->line;
-}
-
-/* --- what the library says, in our words -------------------------------------------------------------------------------------------- */
-
-static const struct {
-	const char *theirs;
-	const char *before; /* of the word they quote */
-	const char *after;
-} SENTENCES[] = {
-	{"missing equal sign after option '%s'", "\"", "\" wants = and a value after it"},
-	{"attempt to append to non-list option '%s'", "\"", "\" takes one value; write = instead of +="},
-	{"unexpected token '%s'", "\"",
-	 "\" is not expected here; a statement is NAME = VALUE, NAME = {VALUE, VALUE} or NAME { … }"},
-	{"missing opening brace for section '%s'", "\"", "\" is a section; write { after it, without = or more words"},
-	{"missing title for section '%s'", "\"", "\" wants a name after it; write instance \"NAME\" {"},
+struct parse {
+	struct conf_loading *l;
+	bool main_file;
+	struct conf_lexer lexer;
+	struct conf_token tok; /* the one to decide about */
 };
 
-static void unknown_tell(cfg_t *cfg, const char *word, bool main_file)
-{
-	enum conf_section section = CONF_IN_TOP;
-	char hint[256];
+/* A section that is open. */
+struct scope {
+	enum conf_section section;
+	struct conf_place at;     /* of its word */
+	void *target;             /* struct conf or struct conf_instance */
+	struct conf_given *given; /* by keyword */
+};
 
-	for (unsigned s = CONF_IN_TOP + 1; s < CONF_IN_COUNT; s++)
-		if (strcmp(conf_section_word(s), cfg->name) == 0)
-			section = s;
-	if (section == CONF_IN_TOP && !main_file) {
-		conf_error(loading, loading->file, (unsigned)cfg->line,
-			   "\"%.60s\" does not belong here: files in instances.d hold only instance \"NAME\" { … }", word);
-		return;
+/* The word that a statement begins with; cut when it is longer than any that has a meaning. */
+struct name {
+	struct conf_place at;
+	char text[64];
+};
+
+static void statements(struct parse *p, const struct scope *in);
+
+/* --- tokens ------------------------------------------------------------------------------------------------------------------ */
+
+/* Something here could not be read, so what seems to be missing elsewhere proves nothing. */
+#define fault(p, at, ...) (conf_error((p)->l, at, __VA_ARGS__), (p)->l->cut = true)
+
+static void next(struct parse *p)
+{
+	conf_lexer_next(&p->lexer, &p->tok);
+}
+
+static enum conf_token_kind after_next(const struct parse *p)
+{
+	struct conf_lexer copy = p->lexer;
+	struct conf_token tok;
+
+	conf_lexer_next(&copy, &tok);
+	return tok.kind;
+}
+
+static bool at_text(const struct parse *p)
+{
+	return p->tok.kind == CONF_TOKEN_WORD || p->tok.kind == CONF_TOKEN_STRING;
+}
+
+static bool known(enum conf_section section, const char *word)
+{
+	return conf_keyword_find(section, word) != CONF_KW_COUNT || conf_section_find(section, word) != CONF_IN_NONE;
+}
+
+/* A section of the top, no further right than the one it would stand in: the } before it was forgotten. */
+static bool at_outer_section(const struct parse *p, const struct scope *in)
+{
+	return in->section != CONF_IN_TOP && p->tok.kind == CONF_TOKEN_WORD && p->tok.first && p->tok.at.column <= in->at.column &&
+	       conf_section_find(CONF_IN_TOP, p->tok.text) != CONF_IN_NONE;
+}
+
+/* A word where a value may stand may be the next statement instead, when what is before it lacks its end. */
+static bool at_statement(const struct parse *p, const struct scope *in)
+{
+	enum conf_token_kind after;
+
+	if (at_outer_section(p, in))
+		return true;
+	if (p->tok.kind != CONF_TOKEN_WORD || !known(in->section, p->tok.text))
+		return false;
+	after = after_next(p);
+	if (conf_section_titled(conf_section_find(in->section, p->tok.text)))
+		return after == CONF_TOKEN_WORD || after == CONF_TOKEN_STRING;
+	return after == CONF_TOKEN_EQUAL || after == CONF_TOKEN_APPEND || after == CONF_TOKEN_OPEN;
+}
+
+/* --- recovery ---------------------------------------------------------------------------------------------------------------- */
+
+static void unclosed_tell(struct parse *p, struct conf_place open)
+{
+	if (p->tok.kind == CONF_TOKEN_END)
+		fault(p, open, "the { here is never closed; write } where the section or list ends");
+	else
+		fault(p, open, "the { here is not closed; write } before \"%.60s\" in line %u", p->tok.text, p->tok.at.line);
+}
+
+/* From a { to behind its }. */
+static void braces_skip(struct parse *p)
+{
+	const struct conf_place open = p->tok.at;
+	size_t depth = 0;
+
+	do {
+		if (p->tok.kind == CONF_TOKEN_BAD)
+			fault(p, p->tok.at, "%s", p->tok.text);
+		depth += p->tok.kind == CONF_TOKEN_OPEN;
+		depth -= p->tok.kind == CONF_TOKEN_CLOSE;
+		next(p);
+	} while (depth && p->tok.kind != CONF_TOKEN_END);
+	if (depth)
+		unclosed_tell(p, open);
+}
+
+/* To what looks like the next statement of this section, or to its end. */
+static void statement_seek(struct parse *p, const struct scope *in)
+{
+	while (p->tok.kind != CONF_TOKEN_END && p->tok.kind != CONF_TOKEN_CLOSE) {
+		if (p->tok.kind == CONF_TOKEN_WORD && (p->tok.first || known(in->section, p->tok.text)))
+			return;
+		if (p->tok.kind == CONF_TOKEN_OPEN)
+			braces_skip(p);
+		else
+			next(p);
 	}
-	conf_keyword_suggest(section, word, hint, sizeof(hint));
-	conf_error(loading, loading->file, (unsigned)cfg->line, "there is no keyword \"%.60s\"%s%s; %s", word,
-		   section == CONF_IN_TOP ? " outside of the sections" : " in ", conf_section_word(section), hint);
 }
 
-static void duplicate_tell(cfg_t *cfg, const char *title)
+/* To the end of a list, or to what looks like the statement after it. */
+static void list_seek(struct parse *p, const struct scope *in)
 {
-	cfg_t *first = cfg_gettsec(cfg, conf_section_word(CONF_IN_INSTANCE), title);
-
-	conf_error(loading, loading->file, (unsigned)cfg->line,
-		   "there is an instance \"%.63s\" in line %u already; give this one another name", title,
-		   first ? section_line(first) : 0);
+	while (p->tok.kind != CONF_TOKEN_END && p->tok.kind != CONF_TOKEN_CLOSE && !at_statement(p, in)) {
+		if (p->tok.kind == CONF_TOKEN_OPEN)
+			braces_skip(p);
+		else
+			next(p);
+	}
 }
 
-static void theirs_tell(cfg_t *cfg, const char *fmt, va_list ap)
-{
-	const unsigned line = (unsigned)cfg->line;
+/* --- values ------------------------------------------------------------------------------------------------------------------ */
 
-	for (size_t i = 0; i < ARRAY_SIZE(SENTENCES); i++)
-		if (strcmp(fmt, SENTENCES[i].theirs) == 0) {
-			conf_error(loading, loading->file, line, "%s%.60s%s", SENTENCES[i].before, va_arg(ap, const char *),
-				   SENTENCES[i].after);
+static void value_read(struct parse *p, const struct scope *in, enum conf_keyword_id id)
+{
+	if (p->tok.kind == CONF_TOKEN_BAD)
+		fault(p, p->tok.at, "%s", p->tok.text);
+	else if (id != NOBODY)
+		conf_take(p->l, id, in->target, &in->given[id], p->tok.at, p->tok.text);
+	next(p);
+}
+
+/* After the {.  A comma may stand behind the last value, too. */
+static void list_read(struct parse *p, const struct scope *in, enum conf_keyword_id id, const struct name *name,
+		      struct conf_place open)
+{
+	bool comma = true; /* or the {: a value is due */
+
+	if (p->tok.kind == CONF_TOKEN_CLOSE)
+		fault(p, name->at, "the list \"%.60s\" is empty; write a value or take it out", name->text);
+	while (p->tok.kind != CONF_TOKEN_CLOSE) {
+		if (p->tok.kind == CONF_TOKEN_END || at_statement(p, in)) {
+			unclosed_tell(p, open);
 			return;
 		}
-	conf_error(loading, loading->file, line, "the statement here cannot be read; libconfuse says: %s", fmt);
+		if (p->tok.kind == CONF_TOKEN_COMMA && !comma) {
+			comma = true;
+			next(p);
+		} else if ((at_text(p) && after_next(p) != CONF_TOKEN_EQUAL) || p->tok.kind == CONF_TOKEN_BAD) {
+			if (!comma)
+				fault(p, p->tok.at, "there is no comma before this value; write one");
+			value_read(p, in, id);
+			comma = false;
+		} else {
+			fault(p, p->tok.at,
+			      "the list cannot be understood from \"%.60s\" on; write {VALUE, VALUE}, and a value with one of "
+			      "{ } = , between quotes",
+			      p->tok.text);
+			list_seek(p, in);
+		}
+	}
+	next(p);
 }
 
-static void error_tell(cfg_t *cfg, const char *fmt, va_list ap)
+/* After the =. */
+static void values_read(struct parse *p, const struct scope *in, enum conf_keyword_id id, const struct name *name)
 {
-	if (strcmp(fmt, "no such option '%s'") == 0 || strncmp(fmt, "no sub-section ", 15) == 0)
-		unknown_tell(cfg, va_arg(ap, const char *), loading->file == 0);
-	else if (strcmp(fmt, "found duplicate title '%s'") == 0)
-		duplicate_tell(cfg, va_arg(ap, const char *));
-	else if (strcmp(fmt, "premature end of file") == 0)
-		conf_error(loading, loading->file, (unsigned)cfg->line,
-			   "the file ends in the middle of a statement; write its value");
+	const struct conf_place open = p->tok.at;
+
+	if (p->tok.kind == CONF_TOKEN_OPEN && (id == NOBODY || conf_keyword_list(id))) {
+		next(p);
+		list_read(p, in, id, name, open);
+	} else if (p->tok.kind == CONF_TOKEN_OPEN) {
+		fault(p, open, "\"%s\" takes one value; write it without braces", name->text);
+		braces_skip(p);
+	} else if ((at_text(p) && !at_statement(p, in)) || p->tok.kind == CONF_TOKEN_BAD) {
+		value_read(p, in, id);
+	} else {
+		fault(p, name->at, "\"%.60s\" has no value; write one after its =", name->text);
+		statement_seek(p, in);
+	}
+}
+
+/* --- statements -------------------------------------------------------------------------------------------------------------- */
+
+static void assignment_read(struct parse *p, const struct scope *in, enum conf_keyword_id id, const struct name *name)
+{
+	struct conf_given *given = &in->given[id];
+	const bool append = p->tok.kind == CONF_TOKEN_APPEND;
+
+	if (!append && p->tok.kind != CONF_TOKEN_EQUAL) {
+		fault(p, name->at, "\"%s\" wants = and a value after it", name->text);
+		statement_seek(p, in);
+		return;
+	}
+	if (append && !conf_keyword_list(id)) {
+		fault(p, p->tok.at, "\"%s\" takes one value; write = instead of +=", name->text);
+		id = NOBODY;
+	} else if (!append && given->at.line) {
+		fault(p, name->at, "\"%s\" is given twice; it stands in line %u already", name->text, given->at.line);
+		id = NOBODY;
+	} else if (!given->at.line) {
+		given->at = name->at;
+	}
+	next(p);
+	values_read(p, in, id, name);
+}
+
+/* From the { to behind the }. */
+static void section_body_read(struct parse *p, const struct scope *in)
+{
+	const struct conf_place open = p->tok.at;
+
+	next(p);
+	statements(p, in);
+	if (p->tok.kind == CONF_TOKEN_CLOSE)
+		next(p);
 	else
-		theirs_tell(cfg, fmt, ap);
+		unclosed_tell(p, open);
 }
 
-/* --- from the library's tree to the facts --------------------------------------------------------------------------------------- */
-
-/* "word = {}" leaves only a mark. */
-static void empty_tell(cfg_t *cfg, const cfg_opt_t *opt)
+static void section_read(struct parse *p, const struct scope *in, enum conf_section section, const struct name *name)
 {
-	if ((opt->flags & CFGF_MODIFIED) && !loading->cut)
-		conf_error(loading, loading->file, cfg->title ? section_line(cfg) : 0,
-			   "the list \"%s\" is empty; write a value or take it out", opt->name);
-}
+	struct scope inner = {.section = section, .at = name->at, .target = in->target, .given = in->given};
+	const bool titled = conf_section_titled(section);
+	struct conf_instance *inst = NULL;
 
-static void keyword_walk(cfg_t *cfg, enum conf_keyword_id id, void *target, struct conf_lines *lines)
-{
-	cfg_opt_t *opt = cfg_getopt(cfg, conf_keyword(id)->word);
-	const struct conf_word *words[MANY_WORDS];
-	unsigned n = 0;
-
-	for (unsigned i = 0; opt && i < cfg_opt_size(opt) && n < MANY_WORDS; i++) {
-		words[n] = cfg_opt_getnptr(opt, i);
-		if (words[n])
-			n++;
+	if (titled) {
+		inst = conf_instance_add(p->l, name->at);
+		inner.target = inst;
+		inner.given = inst ? p->l->instance_given[inst - p->l->whole->conf.instances] : NULL;
 	}
-	if (!n) {
-		empty_tell(cfg, opt);
+	if (titled && at_text(p)) {
+		if (inst)
+			conf_instance_name(p->l, inst, p->tok.at, p->tok.text);
+		next(p);
+	} else if (titled) {
+		fault(p, name->at, "\"%s\" wants a name after it; write %s \"NAME\" {", name->text, name->text);
+	}
+	if (p->tok.kind != CONF_TOKEN_OPEN) {
+		fault(p, p->tok.at, "the section \"%s\" wants { here, without = or more words", name->text);
+		if (p->tok.kind != CONF_TOKEN_CLOSE && after_next(p) == CONF_TOKEN_OPEN)
+			next(p);
+	}
+	if (p->tok.kind != CONF_TOKEN_OPEN)
+		statement_seek(p, in);
+	else if (inner.target)
+		section_body_read(p, &inner);
+	else
+		braces_skip(p);
+}
+
+static void unknown_tell(struct parse *p, const struct scope *in, const struct name *name)
+{
+	char hint[256];
+
+	if (in->section == CONF_IN_TOP && !p->main_file) {
+		fault(p, name->at, "\"%.60s\" does not belong here: files in instances.d hold only instance \"NAME\" { … }",
+		      name->text);
 		return;
 	}
-	lines->at[id] = words[0]->line;
-	conf_take(loading, id, target, words, n);
+	conf_keyword_suggest(in->section, name->text, hint, sizeof(hint));
+	fault(p, name->at, "there is no keyword \"%.60s\"%s%s; %s", name->text,
+	      in->section == CONF_IN_TOP ? " outside of the sections" : " in ", conf_section_word(in->section), hint);
 }
 
-static void section_walk(cfg_t *cfg, enum conf_section section, void *target, struct conf_lines *lines)
+/* Read over name = value, name { … } or name "title" { … }. */
+static void unknown_read(struct parse *p, const struct scope *in, const struct name *name)
 {
-	for (unsigned i = 0; i < CONF_KW_COUNT; i++)
-		if (conf_keyword(i)->section == section)
-			keyword_walk(cfg, i, target, lines);
-	for (unsigned s = CONF_IN_TOP + 1; s < CONF_IN_COUNT; s++)
-		if (conf_section_parent(s) == section && !conf_section_titled(s))
-			section_walk(cfg_getsec(cfg, conf_section_word(s)), s, target, lines);
-}
-
-static void instances_walk(cfg_t *cfg)
-{
-	cfg_opt_t *opt = cfg_getopt(cfg, conf_section_word(CONF_IN_INSTANCE));
-
-	for (unsigned i = 0; i < cfg_opt_size(opt) && i < CONF_INSTANCES; i++) {
-		cfg_t *sec = cfg_opt_getnsec(opt, i);
-		struct conf_instance *inst = sec ? conf_instance_add(loading, cfg_title(sec), section_line(sec)) : NULL;
-
-		if (!inst)
-			return;
-		section_walk(sec, CONF_IN_INSTANCE, inst, &loading->instance_lines[loading->whole->conf.n_instances - 1]);
-	}
-}
-
-/* The library would go on to make sections, and compare every title with all before it, for as long as the file lasts. */
-static int instances_count(cfg_t *cfg, cfg_opt_t *opt)
-{
-	if (cfg_opt_size(opt) <= CONF_INSTANCES)
-		return 0;
-	conf_error(loading, loading->file, (unsigned)cfg->line, "there are more than %d instances; take some out", CONF_INSTANCES);
-	return -1;
-}
-
-static bool room_there(void)
-{
-	void *volatile room = malloc(ROOM_BYTES); /* volatile, or the compiler takes the pair out */
-
-	free(room);
-	return room != NULL;
-}
-
-static bool text_parse(cfg_t *cfg, const char *text, size_t n)
-{
-	/* the library reads FILEs only; it does not write to the bytes */
-	FILE *f = fmemopen((void *)(uintptr_t)text, n, "r");
-	bool ok;
-
-	if (!f)
-		return false;
-	ok = cfg_parse_fp(cfg, f) == CFG_SUCCESS;
-	fclose(f);
-	return ok;
-}
-
-void conf_parse(struct conf_loading *l, const char *text, size_t n, bool main_file)
-{
-	static cfg_opt_t options[CONF_IN_COUNT][OPTIONS];
-	const unsigned errors = l->report->errors;
-	cfg_t *cfg;
-
-	if (n == 0)
-		return;
-	loading = l;
-	cfg = room_there() ? cfg_init(options_make(options, CONF_IN_TOP, main_file), CFGF_NONE) : NULL;
-	if (!cfg) {
-		l->cut = true;
-		conf_error(l, l->file, 0, "there is no memory to read it");
+	unknown_tell(p, in, name);
+	if (p->tok.kind == CONF_TOKEN_EQUAL || p->tok.kind == CONF_TOKEN_APPEND) {
+		next(p);
+		values_read(p, in, NOBODY, name);
 		return;
 	}
-	cfg_set_error_function(cfg, error_tell);
-	cfg_set_validate_func(cfg, conf_section_word(CONF_IN_INSTANCE), instances_count);
-	if (!text_parse(cfg, text, n)) {
-		l->cut = true;
-		if (l->report->errors == errors)
-			conf_error(l, l->file, (unsigned)cfg->line,
-				   "the statement that begins here cannot be read; it lacks a name or memory");
+	if (at_text(p) && after_next(p) == CONF_TOKEN_OPEN && !at_statement(p, in))
+		next(p);
+	if (p->tok.kind == CONF_TOKEN_OPEN)
+		braces_skip(p);
+	else
+		statement_seek(p, in);
+}
+
+static void statement_read(struct parse *p, const struct scope *in)
+{
+	const bool all = p->main_file || in->section != CONF_IN_TOP;
+	enum conf_keyword_id id = conf_keyword_find(in->section, p->tok.text);
+	enum conf_section section = conf_section_find(in->section, p->tok.text);
+	struct name name = {.at = p->tok.at};
+
+	snprintf(name.text, sizeof(name.text), "%.63s", p->tok.text);
+	next(p);
+	if (all && id != CONF_KW_COUNT)
+		assignment_read(p, in, id, &name);
+	else if (section != CONF_IN_NONE && (all || section == CONF_IN_INSTANCE))
+		section_read(p, in, section, &name);
+	else
+		unknown_read(p, in, &name);
+}
+
+/* To the }, or to where it should be. */
+static void statements(struct parse *p, const struct scope *in)
+{
+	while (p->tok.kind != CONF_TOKEN_END && p->tok.kind != CONF_TOKEN_CLOSE && !at_outer_section(p, in)) {
+		if (at_text(p)) {
+			statement_read(p, in);
+			continue;
+		}
+		if (p->tok.kind == CONF_TOKEN_BAD)
+			fault(p, p->tok.at, "%s", p->tok.text);
+		else
+			fault(p, p->tok.at,
+			      "\"%s\" is not expected here; a statement is NAME = VALUE, NAME = {VALUE, VALUE} or NAME { … }",
+			      p->tok.text);
+		statement_seek(p, in);
 	}
-	if (main_file)
-		section_walk(cfg, CONF_IN_TOP, &l->whole->conf, &l->lines);
-	instances_walk(cfg);
-	cfg_free(cfg);
-	loading = NULL;
+}
+
+void conf_parse(struct conf_loading *l, unsigned file, const char *text, size_t n)
+{
+	const struct scope top = {.section = CONF_IN_TOP, .target = &l->whole->conf, .given = l->given};
+	struct parse p = {.l = l, .main_file = file == 0};
+	struct why why = {""};
+
+	if (conf_lexer_init(&p.lexer, file, text, n, &why) < 0) {
+		fault(&p, p.lexer.at, "%s", why.text);
+		return;
+	}
+	for (next(&p); p.tok.kind != CONF_TOKEN_END;) {
+		statements(&p, &top);
+		if (p.tok.kind == CONF_TOKEN_CLOSE) {
+			fault(&p, p.tok.at, "there is a } too many here; take it out");
+			next(&p);
+		}
+	}
+	explicit_bzero(&p, sizeof(p)); /* a value may be a secret */
 }

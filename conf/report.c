@@ -1,27 +1,32 @@
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conf/loading.h"
 
-/* Where the message belongs among those already there. */
-static unsigned place_of(const struct conf_loading *l, unsigned file, unsigned line)
+static bool before(struct conf_place a, struct conf_place b)
 {
-	unsigned at = l->report->n;
-
-	while (at > 0 && (l->order[at - 1].file > file || (l->order[at - 1].file == file && l->order[at - 1].line > line)))
-		at--;
-	return at;
+	if (a.file != b.file)
+		return a.file < b.file;
+	return a.line != b.line ? a.line < b.line : a.column < b.column;
 }
 
-void conf_say(struct conf_loading *l, bool error, unsigned file, unsigned line, const char *fmt, ...)
+/* Where the message belongs among those already there. */
+static unsigned rank_of(const struct conf_loading *l, struct conf_place at)
+{
+	unsigned rank = l->report->n;
+
+	while (rank > 0 && before(at, l->order[rank - 1]))
+		rank--;
+	return rank;
+}
+
+void conf_say(struct conf_loading *l, bool error, struct conf_place at, const char *fmt, ...)
 {
 	struct conf_report *r = l->report;
-	const char *name = l->whole->files[file];
+	const char *name = l->whole->files[at.file];
 	size_t size = sizeof(r->text[0]);
-	unsigned at = place_of(l, file, line);
+	unsigned rank = rank_of(l, at);
 	va_list ap;
 	int n;
 
@@ -30,33 +35,18 @@ void conf_say(struct conf_loading *l, bool error, unsigned file, unsigned line, 
 		r->more++;
 		return;
 	}
-	memmove(r->text + at + 1, r->text + at, (r->n - at) * size);
-	memmove(l->order + at + 1, l->order + at, (r->n - at) * sizeof(l->order[0]));
+	memmove(r->text + rank + 1, r->text + rank, (r->n - rank) * size);
+	memmove(l->order + rank + 1, l->order + rank, (r->n - rank) * sizeof(l->order[0]));
 	r->n++;
-	l->order[at].file = file;
-	l->order[at].line = line;
+	l->order[rank] = at;
 
-	if (line)
-		n = snprintf(r->text[at], size, "%.120s:%u: ", name, line);
+	if (at.line)
+		n = snprintf(r->text[rank], size, "%.120s:%u:%u: ", name, at.line, at.column);
 	else
-		n = snprintf(r->text[at], size, "%.120s: ", name);
+		n = snprintf(r->text[rank], size, "%.120s: ", name);
 	if (!error)
-		n += snprintf(r->text[at] + n, size - (size_t)n, "warning: ");
+		n += snprintf(r->text[rank] + n, size - (size_t)n, "warning: ");
 	va_start(ap, fmt);
-	vsnprintf(r->text[at] + n, size - (size_t)n, fmt, ap);
+	vsnprintf(r->text[rank] + n, size - (size_t)n, fmt, ap);
 	va_end(ap);
-}
-
-int conf_file_add(struct conf_loading *l, const char *path)
-{
-	struct conf_whole *w = l->whole;
-	char *copy;
-
-	if (w->n_files == sizeof(w->files) / sizeof(w->files[0]))
-		return -E2BIG;
-	copy = strdup(path);
-	if (!copy)
-		return -ENOMEM;
-	w->files[w->n_files] = copy;
-	return (int)w->n_files++;
 }

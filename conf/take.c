@@ -275,32 +275,29 @@ static take_fn *const TAKE[CONF_KIND_COUNT] = {
 	[CONF_KIND_ENVIRONMENT] = take_environment,
 };
 
-static void word_take(struct conf_loading *l, const struct conf_keyword *k, void *target, const struct conf_word *w)
-{
-	struct why why = {""};
-
-	if (TAKE[k->kind](k, target, (char *)target + k->offset, w->text, &why) < 0)
-		conf_error(l, l->file, w->line, "%s: %s", k->word, why.text);
-	else if (k->kind == CONF_KIND_ENVIRONMENT && l->open_file && conf_environment_secret(w->text))
-		conf_warning(
-			l, l->file, w->line,
-			"this entry looks like a secret and everybody may read the file: chmod 0640 it, or write environment_file");
-}
-
-void conf_take(struct conf_loading *l, enum conf_keyword_id id, void *target, const struct conf_word *const *words, unsigned n)
+void conf_take(struct conf_loading *l, enum conf_keyword_id id, void *target, struct conf_given *given, struct conf_place at,
+	       const char *text)
 {
 	const struct conf_keyword *k = conf_keyword(id);
-	const bool list = k->kind >= CONF_KIND_LISTEN;
+	struct why why = {""};
+	int rc;
 
-	if (k->kind == CONF_KIND_LISTEN)
+	if (k->kind == CONF_KIND_LISTEN && given->n == 0)
 		((struct conf *)target)->n_listen = 0; /* the preset goes */
-	if (list && n > k->most) {
-		conf_error(l, l->file, words[k->most]->line, "%s: there may be %llu of these; take some out", k->word,
-			   (unsigned long long)k->most);
-		n = (unsigned)k->most;
+	if (conf_keyword_list(id) && given->n++ >= k->most) {
+		if (given->n == k->most + 1)
+			conf_error(l, at, "%s: there may be %llu of these; take some out", k->word, (unsigned long long)k->most);
+		return;
 	}
-	for (unsigned i = 0; i < n; i++)
-		word_take(l, k, target, words[i]);
+	rc = TAKE[k->kind](k, target, (char *)target + k->offset, text, &why);
+	if (rc == -ENOMEM)
+		l->rc = rc;
+	if (rc < 0)
+		conf_error(l, at, "%s: %s", k->word, why.text);
+	else if (k->kind == CONF_KIND_ENVIRONMENT && l->open_file && conf_environment_secret(text))
+		conf_warning(
+			l, at,
+			"this entry looks like a secret and everybody may read the file: chmod 0640 it, or write environment_file");
 }
 
 void conf_preset(enum conf_section section, void *target)

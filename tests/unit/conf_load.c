@@ -256,10 +256,10 @@ static void errors_of_several_files_come_in_one_report(void **state)
 	assert_int_equal(load(&c), -EINVAL);
 	assert_null(c);
 	assert_int_equal(report.errors, 3);
-	says("tsa.conf", "1: routers: \"99\" is not a whole number from 1 to 8");
+	says("tsa.conf", "1:11: routers: \"99\" is not a whole number from 1 to 8");
 	says("instances.d/10-a.conf",
-	     "1: \"routers\" does not belong here: files in instances.d hold only instance \"NAME\" { … }");
-	says("instances.d/20-b.conf", "1: the { here is never closed; write } where the section or list ends");
+	     "1:1: \"routers\" does not belong here: files in instances.d hold only instance \"NAME\" { … }");
+	says("instances.d/20-b.conf", "1:14: the { here is never closed; write } where the section or list ends");
 }
 
 static void one_name_may_stand_in_one_file_only(void **state)
@@ -271,7 +271,7 @@ static void one_name_may_stand_in_one_file_only(void **state)
 	file_write("tsa.conf", 0644, "\ninstance \"a\" { url = \"http://127.0.0.1:1\" }\n");
 	file_write("instances.d/10-a.conf", 0644, "instance \"a\" { url = \"http://127.0.0.1:2\" }\n");
 	assert_int_equal(load(&c), -EINVAL);
-	snprintf(rest, sizeof(rest), "1: there is an instance \"a\" in %s:2 already; give this one another name",
+	snprintf(rest, sizeof(rest), "1:1: there is an instance \"a\" in %s:2 already; give this one another name",
 		 path_of("tsa.conf"));
 	says("instances.d/10-a.conf", rest);
 }
@@ -288,7 +288,7 @@ static void secrets_must_not_be_open(void **state)
 	file_write("tsa.conf", 0644, text);
 	file_write("env", 0644, "# a comment\n\n HF_TOKEN=s3cret=\nB=2\r\n");
 	assert_int_equal(load(&c), -EINVAL);
-	snprintf(rest, sizeof(rest), "2: environment_file: %s/env holds secrets and everybody may read it: chmod 0640 %s/env", dir,
+	snprintf(rest, sizeof(rest), "2:21: environment_file: %s/env holds secrets and everybody may read it: chmod 0640 %s/env", dir,
 		 dir);
 	says("tsa.conf", rest);
 
@@ -301,7 +301,7 @@ static void secrets_must_not_be_open(void **state)
 	file_write("env", 0640, "A=1\nOLLAMA_HOST=0.0.0.0\n");
 	assert_int_equal(load(&c), -EINVAL);
 	snprintf(rest, sizeof(rest),
-		 "2: environment_file: %s:2: tsa sets OLLAMA_HOST itself; take it out and write the keyword \"listen\"",
+		 "2:21: environment_file: %s:2: tsa sets OLLAMA_HOST itself; take it out and write the keyword \"listen\"",
 		 path_of("env"));
 	says("tsa.conf", rest);
 }
@@ -315,7 +315,7 @@ static void a_secret_in_an_open_file_is_warned_of(void **state)
 	(void)state;
 	file_write("tsa.conf", 0644, text);
 	assert_int_equal(conf_load(path_of("tsa.conf"), &c, &report), 0);
-	says("tsa.conf", "2: warning: this entry looks like a secret and everybody may read the file: chmod 0640 it, or write "
+	says("tsa.conf", "2:16: warning: this entry looks like a secret and everybody may read the file: chmod 0640 it, or write "
 			 "environment_file");
 	conf_destroy(&c);
 	file_write("tsa.conf", 0640, text);
