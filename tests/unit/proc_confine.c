@@ -17,7 +17,7 @@
 
 #include "proc/proc.h"
 
-/* Each runs in a process of its own, for there is no way back; its exit status is the number of the line that failed. */
+/* Each runs in a process of its own, for there is no way back; its exit status is the number of the check that failed. */
 static void run(int (*in_child)(void))
 {
 	int wstatus = 0;
