@@ -216,7 +216,7 @@ install: all
 	install -m755 $(B)/tsad $(DESTDIR)$(PREFIX)/sbin/
 	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(DESTDIR)$(PREFIX)/bin/
 	install -m755 $(B)/tsa-worker $(B)/tsa-router $(DESTDIR)$(LIBEXECDIR)/
-	sed 's,@SBINDIR@,$(PREFIX)/sbin,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
 	install -m644 etc/tsa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf
 	install -m644 $(addprefix man/,$(MAN8)) $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m644 $(addprefix man/,$(MAN5)) $(DESTDIR)$(PREFIX)/share/man/man5/
