@@ -101,7 +101,8 @@ static void call_finish(struct probe_call *c, CURLcode rc)
 	a.n = c->n;
 	if (a.outcome == PROBE_ERROR || a.outcome == PROBE_INCAPABLE || a.outcome == PROBE_NOT_FOUND)
 		probe_error_parse(a.body, a.n, &a.why);
-	else if (rc != CURLE_OK && c->error[0])
+	else if (rc != CURLE_OK && c->error[0] &&
+		 (a.outcome == PROBE_CUT || a.outcome == PROBE_GARBAGE || a.outcome == PROBE_LOCAL))
 		why_set(&a.why, 0, "%s", c->error);
 	else if (a.outcome == PROBE_UNEXPECTED)
 		why_set(&a.why, 0, "status %ld", status);
