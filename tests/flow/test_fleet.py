@@ -84,7 +84,7 @@ def test_management_is_refused_unless_allowed(sims, fabrics):
 def test_programs_know_their_version():
     import subprocess
     want = (BUILD.parent / 'VERSION')
-    for p in ('tsad', 'tsa-worker', 'tsa-router', 'tsactl', 'ollama-sim', 'tsa-load'):
+    for p in ('tsad', 'tsa-worker', 'tsa-router', 'tsactl', 'tsa-load'):
         out = subprocess.run([BUILD / p, '--version'], capture_output=True, text=True, timeout=10)
         assert out.returncode == 0 and any(c.isdigit() for c in out.stdout), (p, out)
         if want.exists():

@@ -103,7 +103,7 @@ def leave_at_random(port, n, seed, parallel=40, moments=MOMENTS):
     """n clients that send a chat and leave at a random moment, some at once."""
     rnd = random.Random(seed)
     body = json.dumps({'model': MODEL, 'messages': [{'role': 'user', 'content': 'sim:tokens=10 sim:delay=3ms'}]}).encode()
-    head = b'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % len(body)
+    head = b'POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(body)
     gate = threading.Semaphore(parallel)
 
     def one(patience):
