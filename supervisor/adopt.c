@@ -103,8 +103,11 @@ void sup_adopt_read(struct sup *sup, struct state *out)
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text));
 	if (fd >= 0)
 		close(fd);
-	if (n < 0 || state_parse(text, (size_t)n, out, &why) < 0)
-		log_warning("the state file %s/" STATE_FILE " is not used: %s", sup->dir, why.text);
+	if (n >= 0 && state_parse(text, (size_t)n, out, &why) == 0)
+		return;
+	log_warning("the state file %s/" STATE_FILE " is not used: %s", sup->dir, why.text);
+	/* Children that it would have named may live; they report soon, and hold the sockets that we need. */
+	sup->strangers_ns = clock_now_ns() + PROC_ADOPT_NS;
 }
 
 void sup_adopt_remove(struct sup *sup)
@@ -233,11 +236,16 @@ void sup_adopt_start(struct sup *sup)
 			sup_child_feed(&sup->routers[i], LIFE_START);
 }
 
-bool sup_adopt_awaits(struct sup *sup, enum proc_role role)
+bool sup_adopt_awaits_routers(const struct sup *sup)
 {
-	for (struct sup_child *c = sup_child_next(sup, NULL); c; c = sup_child_next(sup, c))
-		if (c->role == role && sup_child_has_process(c) && !c->ours && !c->greeted)
+	if (clock_now_ns() < sup->strangers_ns)
+		return true;
+	for (unsigned i = 0; i < SHM_ROUTERS; i++) {
+		const struct sup_child *c = &sup->routers[i];
+
+		if (sup_child_has_process(c) && !c->ours && !c->greeted)
 			return true;
+	}
 	return false;
 }
 
@@ -258,13 +266,21 @@ static struct sup_child *hello_child(struct sup *sup, pid_t peer, const struct p
 	return c;
 }
 
-static void hello_refuse(int fd, pid_t peer, const struct proc_hello *hello, const int *fds, unsigned n_fds)
+static void hello_refuse(int fd, pid_t peer, const struct proc_hello *hello)
 {
 	log_warning("process %d said HELLO and is no child that this supervisor knows; it is asked to stop", (int)peer);
 	(void)proc_send(fd, PROC_STOP, hello->gen, PROC_STOP_KEEP, 0, NULL, 0, NULL, 0);
-	while (n_fds)
-		close(fds[--n_fds]);
 	close(fd);
+}
+
+/* Also those of a router that is refused: what it listens on may be what we could not bind. */
+static void sockets_take(struct sup *sup, const int *fds, unsigned n_fds)
+{
+	for (unsigned i = 0; i < n_fds; i++)
+		if (sup->listening)
+			close(fds[i]);
+		else
+			sup_listen_offer(sup, fds[i]);
 }
 
 static void hello_welcome(struct sup_child *c, bool serves)
@@ -293,16 +309,11 @@ void sup_adopt_hello(struct sup *sup, int fd, pid_t peer, const struct proc_hell
 {
 	struct sup_child *c = hello_child(sup, peer, hello);
 
+	sockets_take(sup, fds, n_fds);
 	if (!c) {
-		hello_refuse(fd, peer, hello, fds, n_fds);
+		hello_refuse(fd, peer, hello);
 		return;
 	}
-	if (c->role == PROC_ROUTER && !sup->listening)
-		for (unsigned i = 0; i < n_fds; i++)
-			sup_listen_offer(sup, fds[i]);
-	else
-		for (unsigned i = 0; i < n_fds; i++)
-			close(fds[i]);
 	sup_orders_attach(c, fd);
 	if (hello->layout != (uint32_t)sup->owner->stamp.layout) {
 		sup_child_kill(c, "is of another build than this tsad");

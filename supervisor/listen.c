@@ -255,7 +255,7 @@ int sup_listen_open(struct sup *sup, struct why *why)
 	struct sup_listener made[CONF_LISTEN];
 	int err;
 
-	if (sup_adopt_awaits(sup, PROC_ROUTER))
+	if (sup_adopt_awaits_routers(sup))
 		return -EAGAIN;
 	err = sup_listen_make(sup, sup->conf, made, why);
 	if (err < 0)

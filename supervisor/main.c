@@ -137,6 +137,7 @@ static int run(struct sup *s)
 	sup_adopt_start(s);
 	sup_board_header(s);
 	event_base_dispatch(s->base);
+	sup_orphans_end_all();
 	sup_control_close(s);
 	sup_adopt_remove(s);
 	sup_board_close(s);

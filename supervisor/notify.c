@@ -276,11 +276,22 @@ static void watchdog_say(struct sup *sup, uint64_t now_ns)
 		(void)sup_notify_say(sup, "WATCHDOG=1");
 }
 
+/* More time is worth asking for while routers come up, not for one that fails again and again. */
+static bool routers_fail(const struct sup *sup)
+{
+	for (unsigned i = 0; i < sup->conf->routers; i++)
+		if (sup->routers[i].state == SHM_CHILD_BACKOFF || sup->routers[i].state == SHM_CHILD_QUARANTINED)
+			return true;
+	return false;
+}
+
 static void extend_say(struct sup *sup, uint64_t now_ns)
 {
 	char text[64];
 
-	if ((sup->notify.ready && sup->phase == SUP_UP) || now_ns < sup->notify.extend_next_ns)
+	if (sup->phase == SUP_UP && (sup->notify.ready || routers_fail(sup)))
+		return;
+	if (now_ns < sup->notify.extend_next_ns)
 		return;
 	sup->notify.extend_next_ns = now_ns + EXTEND_NS;
 	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%llu", EXTRA_NS / NS_PER_US);

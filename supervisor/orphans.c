@@ -206,6 +206,54 @@ void sup_orphan_end(struct sup_slot *slot)
 	group_signal(&o->process, o->pidfd, SIGTERM);
 }
 
+/* --- at the very end ----------------------------------------------------------------------------------------------------------- */
+
+#define END_ROUNDS 50
+#define END_NAP_MS 20
+
+/* Our own children cannot be mistaken: their pids are theirs until we wait for them. */
+static unsigned children_kill(void)
+{
+	char text[4096], path[64];
+	unsigned n = 0;
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[len > 0 ? len : 0] = 0;
+	for (const char *p = text; *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : "") {
+		uint64_t pid = 0;
+
+		for (const char *d = p; *d >= '0' && *d <= '9'; d++)
+			pid = pid * 10 + (uint64_t)(*d - '0');
+		if (pid && kill((pid_t)pid, SIGKILL) == 0)
+			n++;
+	}
+	return n;
+}
+
+void sup_orphans_end_all(void)
+{
+	unsigned first = children_kill();
+
+	for (unsigned i = 0; i < END_ROUNDS; i++) {
+		siginfo_t info = {0};
+
+		while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid)
+			info.si_pid = 0;
+		if (children_kill() == 0)
+			break;
+		poll(NULL, 0, END_NAP_MS);
+	}
+	if (first)
+		log_notice("%u orphans of the Ollamas ended", first);
+}
+
 /* --- tsad --reap ---------------------------------------------------------------------------------------------------------------- */
 
 #define SWEEP_TERM_MS 10000

@@ -181,6 +181,7 @@ struct sup {
 	uint64_t peer_number;
 	struct sup_notify notify;
 	/* state file */
+	uint64_t strangers_ns; /* until then children that it should have named may report */
 	bool dirty;
 	bool unsaved; /* the last write failed and was complained about */
 	/* loop */
@@ -297,8 +298,8 @@ void sup_adopt_start(struct sup *sup);
 void sup_adopt_hello(struct sup *sup, int fd, pid_t peer, const struct proc_hello *hello, const int *fds, unsigned n_fds);
 /* Write DIR/state now. */
 void sup_adopt_save(struct sup *sup);
-/* Is any child of this role still expected to say HELLO? */
-bool sup_adopt_awaits(struct sup *sup, enum proc_role role);
+/* Is any router of an earlier supervisor still expected to say HELLO, and to bring its sockets? */
+bool sup_adopt_awaits_routers(const struct sup *sup);
 
 /* --- orphans.c ------------------------------------------------------------------------------------------------------------------ */
 
@@ -306,6 +307,8 @@ bool sup_adopt_awaits(struct sup *sup, enum proc_role role);
 void sup_orphans_reap(struct sup *sup);
 /* End the Ollama that the slot's worker left behind; sup_slot_settle() is called when it has gone. */
 void sup_orphan_end(struct sup_slot *slot);
+/* Last thing: end whatever became ours when its parent died.  Blocks for a second at most. */
+void sup_orphans_end_all(void);
 /* Has the OOM killer been at work in our cgroup since the last look? */
 bool sup_orphans_oom(struct sup *sup);
 /* tsad --reap: end by verified pidfd whatever the state file still names; this one blocks.  Exit status. */
