@@ -114,6 +114,17 @@ static inline __m128i run_string_stops(__m128i v)
 	return _mm_or_si128(low, _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
 }
 
+#define BYTE_STEP 32
+
+/* The stops of a string run among the next BYTE_STEP bytes, one bit each. */
+static inline uint32_t run_string_stops_step(const char *p)
+{
+	uint32_t low = (uint32_t)_mm_movemask_epi8(run_string_stops(run_load16(p)));
+	uint32_t high = (uint32_t)_mm_movemask_epi8(run_string_stops(run_load16(p + 16)));
+
+	return low | high << 16;
+}
+
 static inline size_t run_string(const char *p, size_t n)
 {
 	size_t i = 0;
@@ -143,6 +154,17 @@ static inline size_t run_text(const char *p, size_t n)
 }
 
 #else
+
+#define BYTE_STEP 8
+
+static inline uint32_t run_string_stops_step(const char *p)
+{
+	uint32_t stops = 0;
+
+	for (unsigned i = 0; i < BYTE_STEP; i++)
+		stops |= (uint32_t)((unsigned char)p[i] < 0x20 || p[i] == '"' || p[i] == '\\') << i;
+	return stops;
+}
 
 static inline size_t run_string(const char *p, size_t n)
 {

@@ -47,10 +47,36 @@ static const char *escape_end(const char *p, const char *end)
 	return p[1] == 'u' && hex4(p + 2, end) >= 0 ? p + 6 : NULL;
 }
 
+/* Whole steps of the inside of a string at `p`.  Where it stopped: at the closing quote, at a byte that may not stand there, or with
+ * less than a step left.  The stops of a step are taken from its mask one by one, so that an escape costs no new load: in code and
+ * in prose with line ends there is one every few dozen bytes. */
+static const char *string_steps(const char *p, const char *end)
+{
+	while (end - p >= BYTE_STEP) {
+		uint32_t stops = run_string_stops_step(p);
+		const char *step = p;
+
+		p += BYTE_STEP;
+		while (stops) {
+			const char *at = step + __builtin_ctz(stops);
+			const char *next = *at == '\\' ? escape_end(at, end) : NULL;
+
+			if (!next)
+				return at;
+			if (next - step >= BYTE_STEP) {
+				p = next;
+				break;
+			}
+			stops &= ~0U << (next - step);
+		}
+	}
+	return p;
+}
+
 /* At a quote. */
 static bool string_skip(struct cursor *c)
 {
-	const char *p = c->p + 1, *next = p;
+	const char *p = c->p + 1, *next = string_steps(p, c->end);
 	bool closed = false;
 
 	while (next && !closed) {
