@@ -69,15 +69,46 @@ bool client_write(struct client *cl, struct iovec *iov, unsigned n)
 	return true;
 }
 
-/* Answered, and nothing more is wanted from this client: let it read the answer before the connection goes. */
+/* The whole answer is with the kernel: end our side, and give the client a moment to read it and to end its own. */
+static void half_close(struct client *cl)
+{
+	shutdown(cl->c.fd, SHUT_WR);
+	cl->deadline_ns = clock_after_ns(clock_now_ns(), ROUTER_LINGER_NS);
+}
+
+/* Answered, and nothing more is wanted from this client.  While it still reads the answer, only the stall limit counts. */
 static void linger(struct client *cl)
 {
 	cl->state = CLIENT_LINGER;
-	cl->deadline_ns = clock_after_ns(clock_now_ns(), ROUTER_LINGER_NS);
+	cl->deadline_ns = CLOCK_NEVER;
 	carry_free(&cl->in);
 	conn_pause(&cl->c, false);
 	if (!cl->c.out)
-		shutdown(cl->c.fd, SHUT_WR);
+		half_close(cl);
+}
+
+/* Requests that are answered at once must not pile up answers for a client that does not read them. */
+static bool must_read_first(const struct client *cl)
+{
+	return conn_pending(&cl->c) > cl->r->conf.buffer_bytes;
+}
+
+/* Wait for a request head; what came of it already is looked at now. */
+static void next_head(struct client *cl)
+{
+	struct router *r = cl->r;
+	struct carry held = cl->in;
+
+	cl->state = CLIENT_HEAD;
+	cl->seen = 0;
+	cl->fresh = held.n == 0;
+	cl->deadline_ns = clock_after_ns(clock_now_ns(), cl->fresh ? r->conf.idle_ns : r->conf.head_ns);
+	conn_pause(&cl->c, false);
+	if (cl->turning || !held.n)
+		return;
+	cl->in = (struct carry){0};
+	client_turn(cl, held.p, held.n);
+	carry_free(&held);
 }
 
 void client_done(struct client *cl)
@@ -91,31 +122,31 @@ void client_done(struct client *cl)
 		linger(cl);
 		return;
 	}
-	cl->state = CLIENT_HEAD;
-	cl->seen = 0;
-	cl->fresh = cl->in.n == 0;
-	cl->deadline_ns = clock_after_ns(clock_now_ns(), cl->fresh ? r->conf.idle_ns : r->conf.head_ns);
-	conn_pause(&cl->c, false);
-	if (cl->in.n && !cl->turning) {
-		struct carry held = cl->in;
-
-		cl->in = (struct carry){0};
-		client_turn(cl, held.p, held.n);
-		carry_free(&held);
-	}
+	next_head(cl);
 }
 
 /* --- request body -------------------------------------------------------------------------------------------------------------- */
 
-static bool body_reserve(struct exchange *x, size_t want)
+/* Memory for bodies of all requests together. */
+static uint64_t body_room(const struct router *r)
+{
+	uint64_t room = r->conf.body_bytes * ROUTER_BODIES;
+
+	return room > ROUTER_BODIES_MIN ? room : ROUTER_BODIES_MIN;
+}
+
+/* Room for `more` payload bytes, and for as many again: an announced length takes memory only as it comes. */
+static bool body_reserve(struct exchange *x, size_t more)
 {
 	struct router *r = x->r;
-	size_t cap = EX_HEADROOM + want + EX_SLACK;
+	size_t want = x->body_len + more, cap;
 	char *p;
 
-	if (cap <= x->body_cap)
+	if (EX_HEADROOM + want + EX_SLACK <= x->body_cap)
 		return true;
-	if (r->held_bytes - x->body_cap + cap > r->conf.body_bytes * ROUTER_BODIES)
+	want = want < x->body_max - want ? 2 * want : x->body_max;
+	cap = EX_HEADROOM + want + EX_SLACK;
+	if (r->held_bytes - x->body_cap + cap > body_room(r))
 		return false;
 	p = realloc(x->body, cap);
 	if (!p)
@@ -126,21 +157,43 @@ static bool body_reserve(struct exchange *x, size_t want)
 	return true;
 }
 
+/* What is left of the body would be taken for the next request, so the connection ends with this answer. */
+static void refuse_body(struct exchange *x, unsigned status)
+{
+	x->client->keep = false;
+	if (status == 413)
+		answer_error(x, 413, 0, "the request body is larger than %llu bytes, the limit of this service",
+			     (unsigned long long)x->r->conf.body_bytes);
+	else
+		answer_error(x, 429, 1, "the service holds too many large requests at the moment; try again in a second");
+}
+
 /* Append payload of the request body.  False: the exchange has been answered. */
 static bool body_add(struct exchange *x, const char *p, size_t n)
 {
-	if (x->body_len + n > x->r->conf.body_bytes) {
-		answer_error(x, 413, 0, "the request body is larger than %llu bytes, the limit of this service",
-			     (unsigned long long)x->r->conf.body_bytes);
+	if (n > x->body_max - x->body_len) {
+		refuse_body(x, 413);
 		return false;
 	}
-	if (!body_reserve(x, x->body_len + n > 2 * x->body_len ? x->body_len + n : 2 * x->body_len)) {
-		answer_error(x, 429, 1, "the service holds too many large requests at the moment; try again in a second");
+	if (!body_reserve(x, n)) {
+		refuse_body(x, 429);
 		return false;
 	}
 	memcpy(x->body + EX_HEADROOM + x->body_len, p, n);
 	x->body_len += n;
 	return true;
+}
+
+/* Bytes of the body buy time, but no pause longer than the deadline itself: what came fast does not pay for a stop later. */
+static void body_came(struct client *cl, size_t n)
+{
+	struct router *r = cl->r;
+	uint64_t longest = clock_after_ns(clock_now_ns(), r->conf.body_ns);
+
+	shm_add(&r->count->bytes_in, n);
+	cl->deadline_ns = clock_after_ns(cl->deadline_ns, n * NS_PER_S / r->conf.body_rate_bytes);
+	if (cl->deadline_ns > longest)
+		cl->deadline_ns = longest;
 }
 
 static void body_complete(struct client *cl)
@@ -164,7 +217,7 @@ static size_t take_body(struct client *cl, const char *p, size_t n)
 		enum http_result res = http_body_feed(&x->in, p + total, n - total, &used, parts, &n_parts, &fault);
 
 		for (unsigned i = 0; i < n_parts; i++) {
-			shm_add(&cl->r->count->bytes_in, parts[i].n);
+			body_came(cl, parts[i].n);
 			if (!body_add(x, parts[i].p, parts[i].n))
 				return n;
 		}
@@ -183,14 +236,6 @@ static size_t take_body(struct client *cl, const char *p, size_t n)
 	}
 }
 
-static uint64_t body_deadline(const struct router *r, const struct http_head *h, uint64_t now_ns)
-{
-	uint64_t bytes = h->framing == HTTP_BODY_LENGTH ? h->content_length : r->conf.body_bytes;
-	uint64_t extra = r->conf.body_rate_bytes ? bytes / r->conf.body_rate_bytes : 0;
-
-	return clock_after_ns(clock_after_ns(now_ns, r->conf.body_ns), extra * NS_PER_S);
-}
-
 /* --- request head -------------------------------------------------------------------------------------------------------------- */
 
 static bool say_continue(struct client *cl)
@@ -206,7 +251,6 @@ static void begin(struct client *cl, bool more)
 {
 	struct router *r = cl->r;
 	const struct http_head *h = &r->head;
-	uint64_t now = clock_now_ns();
 	struct exchange *x = exchange_create(r, cl);
 
 	if (!x) {
@@ -218,17 +262,14 @@ static void begin(struct client *cl, bool more)
 	cl->keep = h->keep_alive;
 	cl->state = CLIENT_BODY;
 	cl->fresh = false;
-	cl->deadline_ns = body_deadline(r, h, now);
+	cl->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.body_ns);
 	shm_add(&r->count->requests, 1);
 	http_body_init(&x->in, h->framing, h->content_length);
 	if (!exchange_route(x, h))
 		return;
-	if (h->framing == HTTP_BODY_LENGTH && h->content_length > r->conf.body_bytes) {
-		answer_error(x, 413, 0, "the request body is larger than %llu bytes, the limit of this service", (unsigned long long)r->conf.body_bytes);
-		return;
-	}
-	if (h->framing == HTTP_BODY_LENGTH && h->content_length && !body_reserve(x, h->content_length)) {
-		answer_error(x, 429, 1, "the service holds too many large requests at the moment; try again in a second");
+	x->body_max = h->framing == HTTP_BODY_LENGTH ? h->content_length : r->conf.body_bytes;
+	if (x->body_max > r->conf.body_bytes) {
+		refuse_body(x, 413);
 		return;
 	}
 	if (h->expect_continue && !more && !http_body_done(&x->in))
@@ -244,7 +285,6 @@ static bool take_head(struct client *cl, const char *p, size_t n, size_t *used)
 	enum http_result res = http_request_parse(p, n, cl->seen, &limits, &r->head, &fault);
 
 	if (res == HTTP_BAD) {
-		shm_add(&r->count->requests, 1);
 		answer_fault(cl, &fault);
 		return false;
 	}
@@ -267,7 +307,7 @@ static void client_turn(struct client *cl, const char *p, size_t n)
 
 		if (cl->c.fd < 0 || cl->state == CLIENT_LINGER)
 			break;
-		if (cl->state == CLIENT_HEAD && (n == 0 || !take_head(cl, p, n, &used)))
+		if (cl->state == CLIENT_HEAD && (n == 0 || must_read_first(cl) || !take_head(cl, p, n, &used)))
 			break;
 		p += used;
 		n -= used;
@@ -284,10 +324,14 @@ static void client_turn(struct client *cl, const char *p, size_t n)
 	cl->turning = false;
 	if (cl->c.fd < 0 || cl->state == CLIENT_LINGER || n == 0)
 		return;
-	if (carry_add(&cl->in, p, n, ROUTER_CARRY))
+	if (carry_add(&cl->in, p, n, ROUTER_CARRY + ROUTER_SCRATCH)) {
 		client_free(cl, true);
-	else if (cl->state == CLIENT_BUSY && cl->in.n >= ROUTER_CARRY / 2)
+	} else if (cl->state == CLIENT_BUSY && cl->in.n >= ROUTER_CARRY) {
 		conn_pause(&cl->c, true);
+	} else if (cl->state == CLIENT_HEAD && must_read_first(cl)) {
+		cl->deadline_ns = CLOCK_NEVER; /* the stall limit counts */
+		conn_pause(&cl->c, true);
+	}
 }
 
 /* --- events -------------------------------------------------------------------------------------------------------------------- */
@@ -300,7 +344,15 @@ static void discard(struct client *cl, ssize_t n)
 		client_free(cl, n < 0);
 }
 
-/* The rest of a body with known length goes where it belongs without a stop in the scratch buffer. */
+/* Payload bytes that can be read to their place now. */
+static size_t room_left(const struct exchange *x)
+{
+	size_t room = x->body_cap - EX_HEADROOM - EX_SLACK - x->body_len;
+
+	return room < x->in.left ? room : x->in.left;
+}
+
+/* The rest of a long body with known length goes where it belongs without a stop in the scratch buffer. */
 static bool read_into_body(struct client *cl)
 {
 	struct exchange *x = cl->x;
@@ -310,16 +362,20 @@ static bool read_into_body(struct client *cl)
 	size_t used;
 	ssize_t n;
 
-	if (cl->state != CLIENT_BODY || x->in.framing != HTTP_BODY_LENGTH || x->in.left < 4096 || cl->in.n)
+	if (cl->state != CLIENT_BODY || x->in.framing != HTTP_BODY_LENGTH || x->in.left < ROUTER_SCRATCH)
 		return false;
-	n = conn_read(&cl->c, x->body + EX_HEADROOM + x->body_len, x->in.left);
+	if (!body_reserve(x, ROUTER_SCRATCH)) {
+		refuse_body(x, 429);
+		return true;
+	}
+	n = conn_read(&cl->c, x->body + EX_HEADROOM + x->body_len, room_left(x));
 	if (n == -EAGAIN)
 		return true;
 	if (n <= 0) {
 		client_free(cl, n < 0);
 		return true;
 	}
-	shm_add(&cl->r->count->bytes_in, (uint64_t)n);
+	body_came(cl, (size_t)n);
 	/* The decoder only counts them: they are where they belong already. */
 	http_body_feed(&x->in, x->body + EX_HEADROOM + x->body_len, (size_t)n, &used, &part, &n_parts, &fault);
 	x->body_len += (size_t)n;
@@ -375,12 +431,15 @@ static void readable(struct conn *c)
 static void drained(struct conn *c)
 {
 	struct client *cl = of(c);
+	struct router *r = cl->r;
 
 	if (cl->state == CLIENT_LINGER)
-		shutdown(c->fd, SHUT_WR);
-	else if (cl->x && cl->x->up)
-		upstream_pause(cl->x->up, false);
-	router_turn(cl->r);
+		half_close(cl);
+	else if (cl->state == CLIENT_HEAD && c->paused)
+		next_head(cl);
+	else if (cl->x)
+		relay_resume(cl->x);
+	router_turn(r);
 }
 
 static void broken(struct conn *c)

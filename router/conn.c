@@ -35,6 +35,17 @@ static void out_done(struct conn *c)
 	c->stuck_ns = 0;
 }
 
+static int out_open(struct conn *c)
+{
+	if (c->out)
+		return 0;
+	c->out = evbuffer_new();
+	if (!c->out)
+		return -ENOMEM;
+	c->stuck_ns = clock_now_ns();
+	return 0;
+}
+
 static void on_writable(struct conn *c)
 {
 	if (evbuffer_get_length(c->out) > 0) {
@@ -69,12 +80,8 @@ int conn_init(struct conn *c, struct event_base *base, int fd, const struct conn
 {
 	*c = (struct conn){.fd = fd, .ops = ops};
 	event_assign(&c->ev, base, fd, EV_READ | EV_PERSIST, on_event, c);
-	if (connecting) {
-		c->out = evbuffer_new();
-		if (!c->out)
-			return -ENOMEM;
-		c->stuck_ns = clock_now_ns();
-	}
+	if (connecting && out_open(c))
+		return -ENOMEM;
 	return conn_update(c);
 }
 
@@ -109,12 +116,8 @@ ssize_t conn_read(struct conn *c, void *buf, size_t size)
 /* Keep what `done` bytes of the vector left over. */
 static int keep_rest(struct conn *c, const struct iovec *iov, unsigned n, size_t done)
 {
-	if (!c->out) {
-		c->out = evbuffer_new();
-		if (!c->out)
-			return -ENOMEM;
-		c->stuck_ns = clock_now_ns();
-	}
+	if (out_open(c))
+		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++) {
 		if (done >= iov[i].iov_len) {
 			done -= iov[i].iov_len;
@@ -127,9 +130,23 @@ static int keep_rest(struct conn *c, const struct iovec *iov, unsigned n, size_t
 	return conn_update(c);
 }
 
-int conn_writev(struct conn *c, struct iovec *iov, unsigned n)
+/* What the kernel takes now: a count, or -errno. */
+static ssize_t send_now(struct conn *c, struct iovec *iov, unsigned n)
 {
 	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = n};
+	ssize_t sent;
+
+	do
+		sent = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+			      : sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return sent;
+}
+
+int conn_writev(struct conn *c, struct iovec *iov, unsigned n)
+{
 	size_t total = 0;
 	ssize_t sent;
 
@@ -137,16 +154,24 @@ int conn_writev(struct conn *c, struct iovec *iov, unsigned n)
 		return keep_rest(c, iov, n, 0);
 	for (unsigned i = 0; i < n; i++)
 		total += iov[i].iov_len;
-	do
-		sent = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-			      : sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0) {
-		if (errno != EAGAIN)
-			return -errno;
-		sent = 0;
-	}
+	sent = send_now(c, iov, n);
+	if (sent < 0)
+		return (int)sent;
 	return (size_t)sent == total ? 0 : keep_rest(c, iov, n, (size_t)sent);
+}
+
+int conn_write_kept(struct conn *c, const char *p, size_t n)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+	ssize_t sent = c->out ? 0 : send_now(c, &iov, 1);
+
+	if (sent < 0)
+		return (int)sent;
+	if ((size_t)sent == n)
+		return 0;
+	if (out_open(c) || evbuffer_add_reference(c->out, p + sent, n - (size_t)sent, NULL, NULL))
+		return -ENOMEM;
+	return conn_update(c);
 }
 
 size_t conn_pending(const struct conn *c)

@@ -43,6 +43,10 @@ ssize_t conn_read(struct conn *c, void *buf, size_t size);
 /* Send now what the kernel takes, keep a copy of the rest.  0, -EPIPE and other -errno, -ENOMEM.  At most 1024 entries. */
 int conn_writev(struct conn *c, struct iovec *iov, unsigned n);
 
+/* The same for one piece that stays where it is until the connection is closed or conn_pending() is 0: what the kernel does not
+ * take is not copied. */
+int conn_write_kept(struct conn *c, const char *p, size_t n);
+
 /* Bytes waiting for the peer. */
 size_t conn_pending(const struct conn *c);
 

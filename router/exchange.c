@@ -350,7 +350,9 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 		return;
 	}
 	x->state = EX_STREAM;
-	drop_body(x);
+	/* An instance that answers before it has read everything: what is left of the body is still being sent. */
+	if (!conn_pending(&x->up->c))
+		drop_body(x);
 	relay_begin(x, head);
 }
 

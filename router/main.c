@@ -1,6 +1,7 @@
 /* tsa-router: read the board, decide, queue, proxy.  Started by tsad with its orders on descriptor 3; see proc/proc.h. */
 #include "router/router.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,9 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/log.h"
+
+#define HEAP_BODY_BYTES  (4 * 1024 * 1024)  /* larger blocks go to the kernel at once */
+#define HEAP_SPARE_BYTES (16 * 1024 * 1024) /* freed memory kept at hand */
 
 void router_bury(struct router *r, struct grave *g)
 {
@@ -133,6 +137,10 @@ int main(int argc, char **argv)
 		log_err("%s; tsa-router is started by tsad, not by hand", why.text);
 		return 1;
 	}
+	/* A long conversation's body lives for milliseconds: give its pages back to the heap, not to the kernel, which would have to
+	 * clear them anew for the next one (13 of 145 us per 200 KB request). */
+	mallopt(M_MMAP_THRESHOLD, HEAP_BODY_BYTES);
+	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE_BYTES);
 	r = router_create();
 	if (!r) {
 		log_err("out of memory at the start");

@@ -191,6 +191,16 @@ void relay_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)
 	}
 	if (!put_body(x, parts, n, NULL, 0, false))
 		return;
-	if (x->up && conn_pending(&x->client->c) > r->conf.buffer_bytes)
+	if (x->up && conn_pending(&x->client->c) > r->conf.buffer_bytes) {
 		upstream_pause(x->up, true);
+		x->deadline_ns = CLOCK_NEVER; /* now it is the client who is waited for, by its stall limit */
+	}
+}
+
+void relay_resume(struct exchange *x)
+{
+	if (!x->up || !x->up->c.paused)
+		return;
+	upstream_pause(x->up, false);
+	x->deadline_ns = clock_after_ns(clock_now_ns(), x->r->conf.gap_ns);
 }

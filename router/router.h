@@ -29,14 +29,15 @@
 #endif
 
 #define ROUTER_SCRATCH    (64 * 1024)
-#define ROUTER_CARRY      (64 * 1024)       /* pipelined bytes kept while a request is being answered */
+#define ROUTER_CARRY      (32 * 1024)       /* pipelined bytes after which no more are read while a request is being answered */
 #define ROUTER_TICK_NS    (100 * NS_PER_MS) /* resolution of all deadlines */
 #define ROUTER_VIEW_NS    (2 * NS_PER_MS)   /* a decision looks at the board again when its view is older */
 #define ROUTER_MODELS     512               /* distinct model names of the fleet */
 #define ROUTER_LISTENERS  8
 #define ROUTER_KEY        PROC_MODEL     /* normalised model name */
 #define ROUTER_IDLE_SPARE 4 /* pooled connections per instance beyond its places: control routes use them, too */
-#define ROUTER_BODIES 16 /* request bodies of the largest size that memory is given for */
+#define ROUTER_BODIES 16 /* request bodies of the largest size that memory is given for ... */
+#define ROUTER_BODIES_MIN (64 * 1024 * 1024) /* ... and this much at least, so that a small limit does not mean few requests */
 #define ROUTER_ATTEMPTS   3              /* instances tried for one request */
 #define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */
 #define ROUTER_LINGER_NS  (2 * NS_PER_S) /* read and discard after a refusal, so that the client sees it */
@@ -132,11 +133,11 @@ struct exchange {
 	char *body;          /* request body, EX_HEADROOM bytes of head space before it; freed with the first answer byte */
 	size_t body_len;
 	size_t body_cap;
+	size_t body_max; /* its announced length, or the limit */
 	struct http_body in;  /* decoder of the request body */
 	struct stream_watch watch;
 	struct carry error; /* the error answer being judged */
 	struct fan *fan;
-	uint64_t left;     /* request body bytes still to come, for messages */
 	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
 	uint16_t status;   /* of the answer */
 	uint8_t state;     /* enum exchange_state */
@@ -196,6 +197,8 @@ void exchange_finished(struct exchange *x, bool ok);
 void relay_begin(struct exchange *x, const struct http_head *head);
 void relay_bytes(struct exchange *x, struct span *parts, unsigned n, bool done);
 void relay_broken(struct exchange *x, const char *why);
+/* The client has read what was held for it. */
+void relay_resume(struct exchange *x);
 
 /* --- answer.c: what the router says itself ------------------------------------------------------------------------------------ */
 
@@ -311,7 +314,6 @@ struct upstream {
 	uint8_t state;  /* enum up_state */
 	uint8_t method; /* enum http_method */
 	bool reuse;     /* the answer allows another request */
-	bool paused;
 };
 
 /* Send `n` bytes of a complete request to a slot, on a pooled connection or a new one.  The bytes stay the caller's and must live

@@ -141,7 +141,7 @@ struct upstream *upstream_send(struct router *r, unsigned slot, enum http_method
 	up->todo = (struct iovec){p, n};
 	if (up->state == UP_CONNECT)
 		return up;
-	err = conn_writev(&up->c, &up->todo, 1);
+	err = conn_write_kept(&up->c, p, n);
 	if (err) {
 		bool pooled = up->served > 0;
 
@@ -350,7 +350,7 @@ static void drained(struct conn *c)
 	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	if (err == 0) {
 		up->state = UP_HEAD;
-		err = -conn_writev(c, &up->todo, 1);
+		err = -conn_write_kept(c, up->todo.iov_base, up->todo.iov_len);
 	}
 	if (err)
 		fail(up, strerror(err), true);

@@ -1,0 +1,213 @@
+"""The router at the edges of its limits: clients that are slow, greedy or gone, and what they may cost the others."""
+import asyncio
+import json
+import socket
+import sys
+import time
+
+import pytest
+from fabric import ROOT, call, chat, get, wait_for
+from rawhttp import parse, run_all, talk
+
+sys.path.insert(0, str(ROOT / 'tests' / 'hostile'))
+from origin import Origin, chunk  # noqa: E402
+
+MODEL = 'origin:latest'
+HOST = b'Host: localhost\r\n'
+HEALTH = b'GET /healthz HTTP/1.1\r\n' + HOST + b'\r\n'
+
+
+def generate(prompt='x', version=b'HTTP/1.1', headers=b'', stream=False, path=b'/api/generate', **more):
+    body = json.dumps({'model': MODEL, 'prompt': prompt, 'stream': stream, **more}).encode()
+    return b'POST %s %s\r\n%s%sContent-Length: %d\r\n\r\n%s' % (path, version, HOST, headers, len(body), body)
+
+
+def whole(body, *headers, status=b'200 OK'):
+    return b'HTTP/1.1 %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s' % (status, b''.join(headers), len(body), body)
+
+
+@pytest.fixture
+def origins():
+    started = []
+
+    def start():
+        started.append(Origin().start())
+        return started[-1]
+    yield start
+    for o in started:
+        o.stop()
+
+
+@pytest.fixture
+def front(origins, fabrics):
+    """front(text, n=1, places=8): n strict origins behind a router configured with the text; every request must be accounted for."""
+    made = []
+
+    def make(text='', n=1, places=8, ready=True):
+        os_ = [origins() for _ in range(n)]
+        f = fabrics(conf=text + '\n' + ''.join(
+            f'instance "i{i}" {{ url = "http://127.0.0.1:{o.port}" slots = {places} }}\n' for i, o in enumerate(os_)), ready=ready)
+        f.origins, f.pid = os_, f.status()['routers'][0]['pid']
+        made.append(f)
+        return f
+    yield make
+    for f in made:
+        f.wait_balance(10)
+        assert f.status()['routers'][0]['pid'] == f.pid, f.tsad.text()[-3000:]
+        assert not any(o.unclean for o in f.origins), [o.unclean for o in f.origins]
+
+
+def one(port, raw, want=1, **kw):
+    return asyncio.run(talk(port, raw if isinstance(raw, list) else [raw], want, **kw))
+
+
+def slow_client(port, raw):
+    """A client with small buffers, so that what it does not read stays with the router."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(('127.0.0.1', port))
+    s.settimeout(30)
+    s.sendall(raw)
+    return s
+
+
+def rss_kib(pid):
+    return int(next(x for x in open(f'/proc/{pid}/status') if x.startswith('VmRSS')).split()[1])
+
+
+# --- request bodies ---------------------------------------------------------------------------------------------------
+
+def test_what_follows_a_body_that_is_too_large_is_no_request(front):
+    f = front('limits { body = 1KiB }')
+    big = b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Transfer-Encoding: chunked\r\n\r\n' + chunk(b'x' * 2000) + chunk(b'')
+    hidden = b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Content-Length: 500\r\n\r\n'
+    t = one(f.port, [big + hidden[:30], hidden[30:] + generate('smuggled')], 3, quiet=1)
+    assert [a.status for a in t.answers] == [413] and t.end == 'closed', t
+    assert not any(b'smuggled' in r.body for r in f.origins[0].requests)
+
+
+def test_announced_bodies_take_no_memory_from_others(front):
+    """Many clients announce the largest body and send none of it."""
+    f = front('limits { body = 8MiB }')
+    socks = []
+    for _ in range(40):
+        s = socket.create_connection(('127.0.0.1', f.port))
+        s.sendall(b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Content-Length: 8000000\r\n\r\n{')
+        socks.append(s)
+    wait_for(lambda: f.counters()['requests'] >= 40, 5)
+    assert one(f.port, generate('x' * 7000000)).answers[0].status == 200
+    for s in socks:
+        s.close()
+
+
+def test_a_body_that_stands_still_is_cut_whatever_was_announced(front):
+    f = front('deadlines { body = 1s body_rate = 1KiB }\nlimits { body = 64MiB }')
+    with socket.create_connection(('127.0.0.1', f.port)) as s:
+        s.settimeout(10)
+        s.sendall(b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Content-Length: 60000000\r\n\r\n' + b'x' * 1000000)
+        start = time.monotonic()
+        assert b' 408 ' in s.recv(4096) and time.monotonic() - start < 5
+
+
+def test_a_body_at_the_slowest_rate_is_waited_for(front):
+    f = front('deadlines { body = 1s body_rate = 1KiB }')
+    raw = generate('x' * 6000)
+    pieces = [raw[i:i + 1000] for i in range(0, len(raw), 1000)]
+    assert one(f.port, pieces, pause=0.4).answers[0].status == 200
+
+
+def test_small_limits_leave_room_for_many(front):
+    f = front('limits { body = 1KiB }', places=2)
+    answers = run_all([lambda: talk(f.port, [generate('x' * 800)], 1) for _ in range(100)], 100)
+    assert [t.answers[0].status for t in answers] == [200] * 100
+
+
+def test_a_slow_head_is_counted(front):
+    f = front('deadlines { head = 1s }')
+    with socket.create_connection(('127.0.0.1', f.port)) as s:
+        s.settimeout(10)
+        s.sendall(b'GET /healthz HT')
+        assert b' 408 ' in s.recv(4096)
+    assert f.wait_balance()['refused_4xx'] == 1
+
+
+# --- pipelines --------------------------------------------------------------------------------------------------------
+
+def test_ten_thousand_requests_in_one_write(front):
+    f = front('limits { queue = 20000 }')
+    kinds = [(HEALTH, 200), (generate(), 200), (b'GET /nowhere HTTP/1.1\r\n' + HOST + b'\r\n', 404), (generate(model='none'), 404),
+             (b'GET /api/tags HTTP/1.1\r\n' + HOST + b'\r\n', 200), (b'PUT /api/chat HTTP/1.1\r\n' + HOST + b'\r\n', 405), (HEALTH, 200),
+             (b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Content-Length: 3\r\n\r\n{x}', 400)]
+    raw = b''.join(k[0] for k in kinds) * 1250
+    t = one(f.port, raw, 10000, quiet=20)
+    assert [a.status for a in t.answers] == [k[1] for k in kinds] * 1250
+
+
+def test_a_pipeline_behind_a_running_request_is_kept(front):
+    """More than one read of it comes while the first request is being worked on."""
+    f = front()
+    f.origins[0].answer_next([whole(b'{"response":"late","done":true}')], 'keep')
+    large = generate('y' * 60000)
+    t = one(f.port, [generate(), *[large[i:i + 30000] for i in range(0, len(large), 30000)] * 3, HEALTH], 5, pause=0.001)
+    assert [a.status for a in t.answers] == [200] * 5, t
+
+
+def test_a_pipeline_that_nobody_reads_is_not_worked_off_into_memory(front):
+    f = front('deadlines { stall = 20s }')
+    s = slow_client(f.port, b'')
+    s.setblocking(False)
+    sent, stuck = 0, time.monotonic()
+    while time.monotonic() - stuck < 1:
+        try:
+            sent += s.send((HEALTH * 1000)[sent % len(HEALTH):])
+            stuck = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    assert rss_kib(f.pid) < 40 * 1024 and sent < 20 << 20
+    s.setblocking(True)
+    s.settimeout(10)
+    data, at, n = bytearray(), 0, 0
+    while n < sent // len(HEALTH):
+        got = s.recv(1 << 20)
+        assert got, (n, sent // len(HEALTH))
+        data += got
+        while (a := parse(data, at)):
+            assert a[0].status == 200
+            n, at = n + 1, a[1]
+        del data[:at]
+        at = 0
+    s.close()
+
+
+# --- slow readers -----------------------------------------------------------------------------------------------------
+
+BIG = b'{"response":"' + b'z' * 3000000 + b'","done":true}'
+
+
+def read_slowly(s, pause=0.02, piece=16384):
+    data = bytearray()
+    while True:
+        got = s.recv(piece)
+        if not got:
+            return data
+        data += got
+        time.sleep(pause)
+
+
+@pytest.mark.parametrize('version, headers', [(b'HTTP/1.0', b''), (b'HTTP/1.1', b'Connection: close\r\n')])
+def test_a_last_answer_is_whole_however_slowly_it_is_read(front, version, headers):
+    f = front()
+    f.origins[0].answer_next([whole(BIG)], 'keep')
+    s = slow_client(f.port, generate(version=version, headers=headers))
+    data = read_slowly(s)
+    assert bytes(data).endswith(BIG), len(data)
+
+
+def test_a_slow_reader_is_not_the_instances_fault(front):
+    f = front('deadlines { gap = 1s stall = 10s }\nlimits { buffer = 16KiB }')
+    f.origins[0].answer_next([whole(BIG)], 'keep')
+    s = slow_client(f.port, generate(headers=b'Connection: close\r\n'))
+    time.sleep(3)  # longer than gap, shorter than stall
+    data = read_slowly(s, 0, 1 << 20)
+    assert bytes(data).endswith(BIG), len(data)
+    assert f.instance('i0')['failed'] == 0
