@@ -51,6 +51,10 @@ int main(int argc, char **argv)
 	struct why why = {""};
 	int status;
 
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("tsa-load %s\n", TSA_VERSION);
+		return EXIT_AS_ASKED;
+	}
 	for (int i = 1; i < argc && i < 3; i++)
 		if (is_help(argv[i])) {
 			usage(stdout);
