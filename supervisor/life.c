@@ -13,68 +13,52 @@
 
 /* A process is there in STARTING, RUNNING and STOPPING, in no other state; so HELLO, READY, DIED and PONG_LATE cannot come in
  * the others, and those cells stay empty. */
-static const struct life_step LIFE[SHM_CHILD_COUNT][LIFE_EVENT_COUNT] =
-	{
-		[NONE] =
-			{
-				[LIFE_START] = {START, LIFE_SPAWN},
-				[LIFE_FOUND] = {START, LIFE_AWAIT},
-				[LIFE_STOP] = {STOPPED, LIFE_GONE},
-			},
-		[START] =
-			{
-				[LIFE_START] = {START, LIFE_REST},
-				[LIFE_SPAWN_FAILED] = {BACKOFF, LIFE_PAUSE},
-				[LIFE_HELLO] = {START, LIFE_WELCOME},
-				[LIFE_READY] = {RUN, LIFE_SETTLE},
-				[LIFE_DIED] = {BACKOFF, LIFE_PAUSE},
-				[LIFE_TIMER] = {START, LIFE_KILL},
-				[LIFE_PONG_LATE] = {START, LIFE_KILL},
-				[LIFE_STOP] = {STOP, LIFE_SEND_STOP},
-				[LIFE_LIFT] = {START, LIFE_REST},
-			},
-		[RUN] =
-			{
-				[LIFE_START] = {RUN, LIFE_REST},
-				[LIFE_HELLO] = {RUN, LIFE_WELCOME}, /* its orders socket broke and it found us again */
-				[LIFE_READY] = {RUN, LIFE_REST},    /* after a new configuration */
-				[LIFE_DIED] = {BACKOFF, LIFE_PAUSE},
-				[LIFE_PONG_LATE] = {RUN, LIFE_KILL},
-				[LIFE_STOP] = {STOP, LIFE_SEND_STOP},
-				[LIFE_LIFT] = {RUN, LIFE_SEND_RESTART},
-			},
-		[STOP] =
-			{
-				[LIFE_START] = {STOP, LIFE_REST},      /* whoever wants it back says so in `again` */
-				[LIFE_HELLO] = {STOP, LIFE_SEND_STOP}, /* it did not hear the first one */
-				[LIFE_READY] = {STOP, LIFE_REST},
-				[LIFE_DIED] = {STOPPED, LIFE_GONE},
-				[LIFE_TIMER] = {STOP, LIFE_KILL},
-				[LIFE_PONG_LATE] = {STOP, LIFE_KILL},
-				[LIFE_STOP] = {STOP, LIFE_SEND_STOP}, /* a shorter drain */
-				[LIFE_LIFT] = {STOP, LIFE_REST},
-			},
-		[BACKOFF] =
-			{
-				[LIFE_START] = {BACKOFF, LIFE_REST},
-				[LIFE_SPENT] = {QUARANT, LIFE_QUARANTINE},
-				[LIFE_TIMER] = {START, LIFE_SPAWN},
-				[LIFE_STOP] = {STOPPED, LIFE_GONE},
-				[LIFE_LIFT] = {START, LIFE_SPAWN},
-			},
-		[QUARANT] =
-			{
-				[LIFE_START] = {QUARANT, LIFE_REST},
-				[LIFE_STOP] = {STOPPED, LIFE_GONE},
-				[LIFE_LIFT] = {START, LIFE_SPAWN},
-			},
-		[STOPPED] =
-			{
-				[LIFE_START] = {START, LIFE_SPAWN},
-				[LIFE_FOUND] = {START, LIFE_AWAIT},
-				[LIFE_STOP] = {STOPPED, LIFE_REST},
-				[LIFE_LIFT] = {STOPPED, LIFE_REST},
-			},
+static const struct life_step LIFE[SHM_CHILD_COUNT][LIFE_EVENT_COUNT] = {
+	[NONE][LIFE_START] = {START, LIFE_SPAWN},
+	[NONE][LIFE_FOUND] = {START, LIFE_AWAIT},
+	[NONE][LIFE_STOP] = {STOPPED, LIFE_GONE},
+
+	[START][LIFE_START] = {START, LIFE_REST},
+	[START][LIFE_SPAWN_FAILED] = {BACKOFF, LIFE_PAUSE},
+	[START][LIFE_HELLO] = {START, LIFE_WELCOME},
+	[START][LIFE_READY] = {RUN, LIFE_SETTLE},
+	[START][LIFE_DIED] = {BACKOFF, LIFE_PAUSE},
+	[START][LIFE_TIMER] = {START, LIFE_KILL},
+	[START][LIFE_PONG_LATE] = {START, LIFE_KILL},
+	[START][LIFE_STOP] = {STOP, LIFE_SEND_STOP},
+	[START][LIFE_LIFT] = {START, LIFE_REST},
+
+	[RUN][LIFE_START] = {RUN, LIFE_REST},
+	[RUN][LIFE_HELLO] = {RUN, LIFE_WELCOME}, /* its orders socket broke and it found us again */
+	[RUN][LIFE_READY] = {RUN, LIFE_REST},    /* after a new configuration */
+	[RUN][LIFE_DIED] = {BACKOFF, LIFE_PAUSE},
+	[RUN][LIFE_PONG_LATE] = {RUN, LIFE_KILL},
+	[RUN][LIFE_STOP] = {STOP, LIFE_SEND_STOP},
+	[RUN][LIFE_LIFT] = {RUN, LIFE_SEND_RESTART},
+
+	[STOP][LIFE_START] = {STOP, LIFE_REST},      /* whoever wants it back says so in `wanted` */
+	[STOP][LIFE_HELLO] = {STOP, LIFE_SEND_STOP}, /* it did not hear the first one */
+	[STOP][LIFE_READY] = {STOP, LIFE_REST},
+	[STOP][LIFE_DIED] = {STOPPED, LIFE_GONE},
+	[STOP][LIFE_TIMER] = {STOP, LIFE_KILL},
+	[STOP][LIFE_PONG_LATE] = {STOP, LIFE_KILL},
+	[STOP][LIFE_STOP] = {STOP, LIFE_SEND_STOP}, /* a shorter drain */
+	[STOP][LIFE_LIFT] = {STOP, LIFE_REST},
+
+	[BACKOFF][LIFE_START] = {BACKOFF, LIFE_REST},
+	[BACKOFF][LIFE_SPENT] = {QUARANT, LIFE_QUARANTINE},
+	[BACKOFF][LIFE_TIMER] = {START, LIFE_SPAWN},
+	[BACKOFF][LIFE_STOP] = {STOPPED, LIFE_GONE},
+	[BACKOFF][LIFE_LIFT] = {START, LIFE_SPAWN},
+
+	[QUARANT][LIFE_START] = {QUARANT, LIFE_REST},
+	[QUARANT][LIFE_STOP] = {STOPPED, LIFE_GONE},
+	[QUARANT][LIFE_LIFT] = {START, LIFE_SPAWN},
+
+	[STOPPED][LIFE_START] = {START, LIFE_SPAWN},
+	[STOPPED][LIFE_FOUND] = {START, LIFE_AWAIT},
+	[STOPPED][LIFE_STOP] = {STOPPED, LIFE_REST},
+	[STOPPED][LIFE_LIFT] = {STOPPED, LIFE_REST},
 };
 
 static const char *const WORDS[LIFE_EVENT_COUNT] = {
