@@ -12,7 +12,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 def program():
-    return os.environ.get("OLLAMA_SIM", os.path.join(ROOT, os.environ.get("B", "build"), "ollama-sim"))
+    build = os.environ.get("TSA_BUILD") or os.path.join(ROOT, "build")
+    return os.environ.get("OLLAMA_SIM", os.path.join(build, "ollama-sim"))
 
 
 class Server:

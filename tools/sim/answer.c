@@ -145,6 +145,8 @@ void sim_answer_choose(struct sim_ex *ex, struct sim_answer *out)
 		a = (struct sim_answer){.script = say_think, .hidden_end = true};
 	else if (ex->conf.answers == ANSWERS_THINK || ex->conf.answers == ANSWERS_TOOL)
 		a = (struct sim_answer){.script = say_short, .hidden_end = true};
+	else if (ex->conf.answers == ANSWERS_SYLLABLES)
+		a = (struct sim_answer){.script = say_long, .hidden_end = true};
 	else
 		words_choose(ex, &a);
 	*out = a;

@@ -52,13 +52,8 @@ static void event_send(struct sim_ex *ex, const char *type, struct buf *data)
 	resp_flush(ex);
 }
 
-/* Characters over four, as the translation guesses before it knows. */
-static uint32_t tokens_guess(const struct sim_ex *ex)
-{
-	return (uint32_t)ex->gen.prompt_guess;
-}
-
-static void message_start(struct sim_ex *ex)
+/* `tokens` of the prompt are a guess, characters over four, unless the answer is over before it began. */
+static void message_start(struct sim_ex *ex, uint32_t tokens)
 {
 	struct buf *b = &ex->scratch;
 
@@ -70,7 +65,7 @@ static void message_start(struct sim_ex *ex)
 		   "{\"type\":\"message_start\",\"message\":{\"id\":\"%s\",\"type\":\"message\",\"role\":\"assistant\",\"model\":",
 		   ex->id);
 	buf_json(b, ex->model_text);
-	buf_printf(b, ",\"content\":[],\"usage\":{\"input_tokens\":%u,\"output_tokens\":0}}}", tokens_guess(ex));
+	buf_printf(b, ",\"content\":[],\"usage\":{\"input_tokens\":%u,\"output_tokens\":0}}}", tokens);
 	event_send(ex, "message_start", b);
 	ex->block = -1;
 	ex->phase = PIECE_END;
@@ -114,7 +109,7 @@ static void item_anthropic(struct sim_ex *ex, const struct sim_item *item)
 {
 	struct buf *b = &ex->scratch;
 
-	message_start(ex);
+	message_start(ex, (uint32_t)ex->gen.prompt_guess);
 	block_start(ex, item->kind);
 	b->n = 0;
 	buf_printf(b, "{\"type\":\"content_block_delta\",\"index\":%d,\"delta\":", ex->block);
@@ -149,7 +144,7 @@ static void finish_stream(struct sim_ex *ex, const struct sim_summary *sum)
 		resp_end(ex);
 		return;
 	}
-	message_start(ex);
+	message_start(ex, sum->prompt_tokens);
 	block_stop(ex);
 	b->n = 0;
 	buf_printf(b,
@@ -363,6 +358,6 @@ void handle_anthropic(struct sim_ex *ex)
 		sim_request_load(ex);
 		return;
 	}
-	sim_request_render_chat(ex, messages);
+	sim_render_chat(ex, messages);
 	sim_request_generate(ex);
 }

@@ -130,8 +130,7 @@ struct span buf_view(const struct buf *b)
 	return (struct span){b->p, b->n};
 }
 
-/* Length of the well-formed UTF-8 sequence at `p`, 0 when there is none. */
-static size_t utf8_len(const unsigned char *p, size_t n)
+size_t utf8_len(const unsigned char *p, size_t n)
 {
 	size_t want = p[0] < 0x80                   ? 1
 		      : p[0] >= 0xc2 && p[0] < 0xe0 ? 2

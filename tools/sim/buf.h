@@ -34,6 +34,9 @@ struct span buf_view(const struct buf *b);
 
 #define buf_lit(b, s) buf_put((b), (s), sizeof(s) - 1)
 
+/* Length of the well-formed UTF-8 sequence at `p`, 0 when there is none. */
+size_t utf8_len(const unsigned char *p, size_t n);
+
 /* As Go's encoder writes a string: quotes, \u003c for <, U+2028 escaped, broken UTF-8 as U+FFFD. */
 void buf_json(struct buf *b, struct span s);
 void buf_json_text(struct buf *b, const char *text);

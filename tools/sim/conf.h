@@ -16,7 +16,16 @@ enum sim_answers {
 	ANSWERS_SCRIPT,    /* the prompt's last <|marker|> chooses */
 	ANSWERS_THINK,     /* a scripted thought and answer */
 	ANSWERS_TOOL,      /* a scripted tool call when tools are given */
+	ANSWERS_SYLLABLES, /* thirty syllables */
 	ANSWERS_COUNT
+};
+
+enum sim_tokenizer {
+	TOKENS_BYTES = 0, /* one per so many bytes */
+	TOKENS_SYLLABLES, /* the toy models of the recordings (toy.c) */
+	TOKENS_SCRIPT,
+	TOKENS_PIECES,
+	TOKENS_COUNT
 };
 
 /* What a model is; several names can share one weights file. */
@@ -43,6 +52,11 @@ struct sim_model_conf {
 	uint32_t tokens;      /* length of an answer; 0 = the server's default */
 	unsigned parallel;    /* slots; 0 = the server's number */
 	enum sim_answers answers;
+	enum sim_tokenizer tokenizer;
+	uint32_t blocks; /* layers, for /api/show; with the next three */
+	uint32_t ffn;
+	uint32_t vocab;
+	uint32_t weights_count;
 	bool embed;
 	bool tools;
 	bool thinking;

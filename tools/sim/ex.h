@@ -110,11 +110,13 @@ struct sim_ex {
 	int64_t max_tokens; /* -1 = not given */
 	const struct json *tools;
 	const struct json *stop;
+	const struct json *context; /* tokens of a conversation so far */
 	const struct json *embed_input;
 	int64_t dimensions;     /* 0 = all */
 	const char *late_error; /* found by the runner, not by the handler: 500 */
 	bool no_truncate;
 	bool logprobs;
+	int64_t top_logprobs;
 
 	/* scheduling */
 	enum sim_wait wait;

@@ -16,7 +16,9 @@ static void gen_pump(struct sim_ex *ex);
 uint32_t sim_tokens_count(const struct sim_ex *ex, struct span text)
 {
 	uint32_t per = ex->conf.token_bytes ? ex->conf.token_bytes : 4;
-	uint64_t n = 1 + (text.n + per - 1) / per;
+	uint64_t n = ex->conf.tokenizer == TOKENS_BYTES
+			     ? 1 + (text.n + per - 1) / per
+			     : sim_toy_tokens(ex->conf.tokenizer, text, NULL, 0) + (ex->conf.embed ? 2 : 1);
 	uint32_t ctx = ex->runner ? ex->runner->ctx : 4096;
 
 	return n > ctx && !ex->no_truncate && !sim_conf.new_generation ? ctx : (uint32_t)n;
@@ -77,7 +79,7 @@ void sim_gen_start(struct sim_ex *ex)
 		return;
 	}
 	sim_answer_choose(ex, &g->answer);
-	g->prompt_tokens = sim_tokens_count(ex, ex->prompt);
+	g->prompt_tokens = sim_tokens_count(ex, ex->prompt) + (uint32_t)json_count(ex->context);
 	if (prompt_refused(ex))
 		return;
 	/* Only the old servers take 0 for "no limit"; the new ones hand it to the engine. */

@@ -6,6 +6,7 @@
 
 #include "base/span.h"
 #include "tools/sim/buf.h"
+#include "tools/sim/conf.h"
 
 struct sim_ex;
 
@@ -89,3 +90,5 @@ void sim_gen_runner_died(struct sim_ex *ex);
 void sim_answer_choose(struct sim_ex *ex, struct sim_answer *out);
 enum sim_piece sim_answer_piece(const struct sim_answer *a, uint32_t i, struct span *text, char scratch[32]);
 uint32_t sim_tokens_count(const struct sim_ex *ex, struct span text);
+/* Tokens of `text` for one of the toy tokenizers, without those that stand around a prompt; the first `cap` ids go to `ids`. */
+size_t sim_toy_tokens(enum sim_tokenizer kind, struct span text, uint32_t *ids, size_t cap);

@@ -104,19 +104,28 @@ static size_t unicode_decode(const char *p, const char *end, char **to)
 	return 5;
 }
 
-/* `from` holds a checked string body with escapes. */
+/* `from` holds a checked string body with escapes or broken UTF-8. */
 static struct span string_decode(struct arena *a, struct span from)
 {
 	static const char plain[] = "\"\\/bfnrt";
 	static const char meant[] = "\"\\/\b\f\n\r\t";
-	char *start = arena_alloc(a, from.n + 1);
+	char *start = arena_alloc(a, 3 * from.n + 1); /* a broken byte becomes three */
 	char *to = start;
 	const char *p = from.p;
 	const char *end = from.p + from.n;
 
 	while (p < end) {
 		if (*p != '\\') {
-			*to++ = *p++;
+			size_t len = utf8_len((const unsigned char *)p, (size_t)(end - p));
+
+			if (!len) {
+				to = utf8_put(to, 0xfffd);
+				p++;
+				continue;
+			}
+			memcpy(to, p, len);
+			to += len;
+			p += len;
 			continue;
 		}
 		p++;
@@ -148,7 +157,7 @@ static int escape_check(struct reader *r)
 static int string_read(struct reader *r, struct span *out)
 {
 	const char *from = ++r->at;
-	bool escapes = false;
+	bool special = false;
 	int err;
 
 	for (;; r->at++) {
@@ -157,17 +166,21 @@ static int string_read(struct reader *r, struct span *out)
 		if (*r->at == '"')
 			break;
 		if (*r->at == '\\') {
-			escapes = true;
+			special = true;
 			err = escape_check(r);
 			if (err)
 				return err;
 		} else if ((unsigned char)*r->at < 0x20) {
 			return bad_char(r, "in string literal");
+		} else if (*r->at & 0x80 && !special) {
+			special = !utf8_len((const unsigned char *)r->at, (size_t)(r->end - r->at));
+			if (!special)
+				r->at += utf8_len((const unsigned char *)r->at, (size_t)(r->end - r->at)) - 1;
 		}
 	}
 	*out = (struct span){from, (size_t)(r->at - from)};
 	r->at++;
-	if (escapes)
+	if (special)
 		*out = string_decode(r->arena, *out);
 	return 0;
 }

@@ -56,35 +56,32 @@ static void metric(struct buf *b, const char *key, int64_t v)
 		buf_printf(b, ",\"%s\":%lld", key, (long long)v);
 }
 
-/* Token ids are as good as their number. */
+/* The conversation so far as token ids: real ones for the toy models, else as good as their number. */
 static void context_write(struct sim_ex *ex, struct buf *b, const struct sim_summary *sum)
 {
-	const struct json *given = json_get(ex->json, "context");
-	uint32_t id = 259;
+	size_t n = sum->prompt_tokens + sum->eval_tokens;
+	uint32_t *ids = NULL;
 	bool first = true;
 
-	buf_lit(b, ",\"context\":[");
-	for (const struct json *e = given ? given->child : NULL; e; e = e->next) {
-		buf_printf(b, "%s" SPAN_FMT, first ? "" : ",", SPAN_ARG(e->text));
-		first = false;
-	}
-	for (uint32_t i = 0; i < sum->prompt_tokens + sum->eval_tokens; i++, first = false)
-		buf_printf(b, "%s%u", first ? "" : ",", id + i % 500);
-	buf_lit(b, "]");
-}
+	if (ex->conf.tokenizer != TOKENS_BYTES) {
+		struct buf all = {0};
 
-static void logprobs_write(struct sim_ex *ex, struct buf *b, struct span text)
-{
-	(void)ex;
-	buf_lit(b, ",\"logprobs\":[");
-	for (int i = 0; i < 1; i++) {
-		buf_lit(b, "{\"token\":");
-		buf_json(b, text);
-		buf_lit(b, ",\"logprob\":-0.25,\"bytes\":[");
-		for (size_t k = 0; k < text.n; k++)
-			buf_printf(b, "%s%u", k ? "," : "", (unsigned char)text.p[k]);
-		buf_lit(b, "]}");
+		buf_span(&all, ex->prompt);
+		if (ex->gen.thinking.n) {
+			buf_lit(&all, "<think>\n");
+			buf_span(&all, buf_view(&ex->gen.thinking));
+			buf_lit(&all, "</think>\n\n");
+		}
+		buf_span(&all, buf_view(&ex->gen.text));
+		ids = arena_alloc(&ex->arena, (4 * all.n + 8) * sizeof(*ids));
+		n = sim_toy_tokens(ex->conf.tokenizer, buf_view(&all), ids, 4 * all.n + 8);
+		buf_fini(&all);
 	}
+	buf_lit(b, ",\"context\":[");
+	for (const struct json *e = ex->context ? ex->context->child : NULL; e; e = e->next, first = false)
+		buf_printf(b, "%s" SPAN_FMT, first ? "" : ",", SPAN_ARG(e->text));
+	for (size_t i = 0; i < n; i++, first = false)
+		buf_printf(b, "%s%u", first ? "" : ",", ids ? ids[i] : 259 + (uint32_t)i % 500);
 	buf_lit(b, "]");
 }
 
@@ -100,8 +97,11 @@ static void item_native(struct sim_ex *ex, const struct sim_item *item)
 	text_write(ex, b, item->kind == PIECE_TEXT ? item->text : none, item->kind == PIECE_THINKING ? item->text : none,
 		   item->kind == PIECE_TOOL);
 	buf_lit(b, "false");
-	if (ex->logprobs)
-		logprobs_write(ex, b, item->text);
+	if (ex->logprobs) {
+		buf_lit(b, ",\"logprobs\":[");
+		sim_logprob_write(ex, b, item->text);
+		buf_lit(b, "]");
+	}
 	buf_lit(b, "}\n");
 	if (!ex->head_sent)
 		resp_begin(ex, 200, "application/x-ndjson");
@@ -264,46 +264,6 @@ static void format_read(struct sim_ex *ex)
 	buf_fini(&q);
 }
 
-/* Replace {{ .Name }} in a template. */
-static void template_fill(struct buf *out, struct span t, struct span system, struct span prompt)
-{
-	while (t.n) {
-		const char *open = memmem(t.p, t.n, "{{", 2);
-		const char *close = open ? memmem(open, t.n - (size_t)(open - t.p), "}}", 2) : NULL;
-		size_t n = close ? (size_t)(open - t.p) : t.n;
-		struct span inner;
-
-		buf_put(out, t.p, n);
-		if (!close)
-			return;
-		inner = (struct span){open, (size_t)(close - open)};
-		if (memmem(inner.p, inner.n, ".System", 7))
-			buf_span(out, system);
-		else if (memmem(inner.p, inner.n, ".Prompt", 7))
-			buf_span(out, prompt);
-		t.n -= (size_t)(close + 2 - t.p);
-		t.p = close + 2;
-	}
-}
-
-static void generate_render(struct sim_ex *ex)
-{
-	struct span template = json_get_text(ex->json, "template");
-	struct span system = json_get_text(ex->json, "system");
-	struct buf b = {0};
-
-	ex->prompt = ex->user = json_get_text(ex->json, "prompt");
-	if (!template.n)
-		return;
-	if (memmem(template.p, template.n, "{{", 2) && !memmem(template.p, template.n, "}}", 2)) {
-		ex->late_error = "template: :1: unclosed action";
-		return;
-	}
-	template_fill(&b, template, system, ex->prompt);
-	ex->prompt = (struct span){arena_copy(&ex->arena, buf_view(&b)), b.n};
-	buf_fini(&b);
-}
-
 static void render_only(struct sim_ex *ex)
 {
 	struct buf *b = &ex->scratch;
@@ -357,6 +317,7 @@ void handle_generate(struct sim_ex *ex)
 	empty = !json_get_text(ex->json, "prompt").n;
 	ex->stream = json_get_bool(ex->json, "stream", true);
 	ex->logprobs = json_get_bool(ex->json, "logprobs", false);
+	ex->top_logprobs = json_get_i64(ex->json, "top_logprobs", 0);
 	if (empty && unload_asked(ex))
 		return;
 	if (raw_conflicts(ex)) {
@@ -371,7 +332,7 @@ void handle_generate(struct sim_ex *ex)
 		sim_request_load(ex);
 		return;
 	}
-	generate_render(ex);
+	sim_render_generate(ex);
 	format_read(ex);
 	if (json_get_bool(ex->json, "_debug_render_only", false)) {
 		render_only(ex);
@@ -389,6 +350,7 @@ void handle_chat(struct sim_ex *ex)
 	messages = json_get(ex->json, "messages");
 	ex->stream = json_get_bool(ex->json, "stream", true);
 	ex->logprobs = json_get_bool(ex->json, "logprobs", false);
+	ex->top_logprobs = json_get_i64(ex->json, "top_logprobs", 0);
 	ex->tools = json_get(ex->json, "tools");
 	ex->tools_given = json_count(ex->tools) > 0;
 	if (!json_count(messages) && unload_asked(ex))
@@ -401,7 +363,7 @@ void handle_chat(struct sim_ex *ex)
 		sim_request_load(ex);
 		return;
 	}
-	sim_request_render_chat(ex, messages);
+	sim_render_chat(ex, messages);
 	format_read(ex);
 	sim_request_generate(ex);
 }

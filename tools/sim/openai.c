@@ -135,12 +135,8 @@ static void logprobs_write(struct sim_ex *ex, struct buf *b)
 	for (uint32_t i = 0; i < ex->gen.next; i++) {
 		if (sim_answer_piece(&ex->gen.answer, i, &text, scratch) != PIECE_TEXT)
 			continue;
-		buf_printf(b, "%s{\"token\":", comma);
-		buf_json(b, text);
-		buf_lit(b, ",\"logprob\":-0.25,\"bytes\":[");
-		for (size_t k = 0; k < text.n; k++)
-			buf_printf(b, "%s%u", k ? "," : "", (unsigned char)text.p[k]);
-		buf_lit(b, "]}");
+		buf_text(b, comma);
+		sim_logprob_write(ex, b, text);
 		comma = ",";
 	}
 	buf_lit(b, "]}");
@@ -459,6 +455,7 @@ void handle_oai_chat(struct sim_ex *ex)
 	ex->tools = json_get(ex->json, "tools");
 	ex->tools_given = json_count(ex->tools) > 0;
 	ex->logprobs = json_get_bool(ex->json, "logprobs", false);
+	ex->top_logprobs = json_get_i64(ex->json, "top_logprobs", 0);
 	if (!sim_request_model(ex, MISSING_PLAIN, true, false) ||
 	    sim_request_lacks(ex, ex->conf.embed || ex->conf.broken, "chat", false) ||
 	    sim_request_lacks(ex, ex->tools_given && !ex->conf.tools, "tools", true) ||
@@ -466,7 +463,7 @@ void handle_oai_chat(struct sim_ex *ex)
 		return;
 	if (capable_default)
 		ex->think = ex->conf.thinking;
-	sim_request_render_chat(ex, messages);
+	sim_render_chat(ex, messages);
 	sim_request_generate(ex);
 }
 
@@ -481,8 +478,8 @@ void handle_oai_completions(struct sim_ex *ex)
 	    !sim_request_options(ex, NULL))
 		return;
 	ex->think = ex->conf.thinking;
-	ex->prompt = ex->user = json_get_text(ex->json, "prompt");
-	if (ex->prompt.n)
+	sim_render_generate(ex);
+	if (ex->user.n)
 		sim_request_generate(ex);
 	else
 		sim_request_load(ex);

@@ -21,7 +21,8 @@ static const char usage[] =
 	"                           kind=chat|embed  size=2GB  ram=SIZE  vram=0B  load=300ms  prefill=2000  decode=50\n"
 	"                           ctx=4096 (trained)  num_ctx=N  dim=64  tokens=N  parallel=N  token_bytes=4\n"
 	"                           weights=TEXT (equal = shared)\n"
-	"                           family=llama  params=1B  quant=Q4_K_M  answers=words|script|think|tool\n"
+	"                           family=llama  params=1B  quant=Q4_K_M  answers=words|script|think|tool|syllables\n"
+	"                           tokenizer=bytes|syllables|script|pieces  blocks=2  ffn=2*dim  vocab=727  count=N (weights)\n"
 	"                         flags: tools thinking vision insert overlap broken\n"
 	"                         prefill and decode are tokens per second; 0 = no delay\n"
 	"  --profile NAME         a set of models: default, empty, wire (those of recorded exchanges)\n"
@@ -117,13 +118,31 @@ struct model_key {
 	}
 
 static const struct model_key model_keys[] = {
-	KEY("size", KEY_SIZE, size_bytes), KEY("ram", KEY_SIZE, ram_bytes),         KEY("vram", KEY_SIZE, vram_bytes),
-	KEY("load", KEY_TIME, load_ns),    KEY("prefill", KEY_U64, prefill_per_s),  KEY("decode", KEY_U64, decode_per_s),
-	KEY("ctx", KEY_U32, ctx_trained),  KEY("num_ctx", KEY_U32, num_ctx),        KEY("dim", KEY_U32, dim),
-	KEY("tokens", KEY_U32, tokens),    KEY("parallel", KEY_U32, parallel),      KEY("token_bytes", KEY_U32, token_bytes),
-	KEY("family", KEY_TEXT, family),   KEY("params", KEY_TEXT, parameter_size), KEY("quant", KEY_TEXT, quantization),
-	KEY("tools", KEY_FLAG, tools),     KEY("thinking", KEY_FLAG, thinking),     KEY("vision", KEY_FLAG, vision),
-	KEY("insert", KEY_FLAG, insert),   KEY("overlap", KEY_FLAG, overlap),       KEY("broken", KEY_FLAG, broken),
+	KEY("size", KEY_SIZE, size_bytes),
+	KEY("ram", KEY_SIZE, ram_bytes),
+	KEY("vram", KEY_SIZE, vram_bytes),
+	KEY("load", KEY_TIME, load_ns),
+	KEY("prefill", KEY_U64, prefill_per_s),
+	KEY("decode", KEY_U64, decode_per_s),
+	KEY("ctx", KEY_U32, ctx_trained),
+	KEY("num_ctx", KEY_U32, num_ctx),
+	KEY("dim", KEY_U32, dim),
+	KEY("tokens", KEY_U32, tokens),
+	KEY("parallel", KEY_U32, parallel),
+	KEY("token_bytes", KEY_U32, token_bytes),
+	KEY("blocks", KEY_U32, blocks),
+	KEY("ffn", KEY_U32, ffn),
+	KEY("vocab", KEY_U32, vocab),
+	KEY("count", KEY_U32, weights_count),
+	KEY("family", KEY_TEXT, family),
+	KEY("params", KEY_TEXT, parameter_size),
+	KEY("quant", KEY_TEXT, quantization),
+	KEY("tools", KEY_FLAG, tools),
+	KEY("thinking", KEY_FLAG, thinking),
+	KEY("vision", KEY_FLAG, vision),
+	KEY("insert", KEY_FLAG, insert),
+	KEY("overlap", KEY_FLAG, overlap),
+	KEY("broken", KEY_FLAG, broken),
 };
 
 static int key_set(struct sim_model_conf *m, const struct model_key *k, const char *value, struct why *why)
@@ -164,7 +183,8 @@ static int key_set(struct sim_model_conf *m, const struct model_key *k, const ch
 /* Keys that are not a plain member. */
 static int key_special(struct sim_model_conf *m, const char *key, const char *value, struct why *why)
 {
-	static const char *const answers[] = {"words", "script", "think", "tool"};
+	static const char *const answers[ANSWERS_COUNT] = {"words", "script", "think", "tool", "syllables"};
+	static const char *const tokenizers[TOKENS_COUNT] = {"bytes", "syllables", "script", "pieces"};
 
 	if (!strcmp(key, "kind")) {
 		if (strcmp(value, "chat") != 0 && strcmp(value, "embed") != 0)
@@ -185,7 +205,13 @@ static int key_special(struct sim_model_conf *m, const char *key, const char *va
 				m->answers = (enum sim_answers)i;
 				return 0;
 			}
-	return why_set(why, -EINVAL, "model option \"%s\" is unknown; see --help for the keys", key);
+	if (!strcmp(key, "tokenizer"))
+		for (unsigned i = 0; i < TOKENS_COUNT; i++)
+			if (!strcmp(value, tokenizers[i])) {
+				m->tokenizer = (enum sim_tokenizer)i;
+				return 0;
+			}
+	return why_set(why, -EINVAL, "model option \"%s=%s\" is unknown; see --help for keys and values", key, value);
 }
 
 static int model_option(struct sim_model_conf *m, char *text, struct why *why)

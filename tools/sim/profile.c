@@ -14,9 +14,13 @@ static const char *const profile_default[] = {
 static const char *const profile_empty[] = {NULL};
 
 /* The models of a set of recorded exchanges with a real server: sizes and weights are facts about those files. */
-#define WIRE_TINY   "weights=bbe944dfa7f171c3ab47879bfe2dc3c4dda7a05ec1df24f8ffa61ccd2a8a8d1f,size=718314B,ram=2612224B,params=175K"
-#define WIRE_SCRIPT "weights=7ccdfd4b2057eb80dec434de18fd8fe5749d7b6676cedaa3b1951a610b419fc7,size=506049B,ram=1338112B,params=122K"
-#define WIRE_RATES  "token_bytes=2,load=280ms,quant=unknown,prefill=20000,decode=400"
+#define WIRE_TINY                                                                                                                  \
+	"weights=bbe944dfa7f171c3ab47879bfe2dc3c4dda7a05ec1df24f8ffa61ccd2a8a8d1f,size=718314B,ram=2612224B,params=175K,"          \
+	"tokenizer=syllables,answers=syllables,count=175296"
+#define WIRE_SCRIPT                                                                                                                \
+	"weights=7ccdfd4b2057eb80dec434de18fd8fe5749d7b6676cedaa3b1951a610b419fc7,size=506049B,ram=1338112B,params=122K,"          \
+	"tokenizer=script,blocks=1,ffn=32,vocab=776,count=122048"
+#define WIRE_RATES "load=280ms,quant=unknown,prefill=20000,decode=400"
 
 static const char *const profile_wire[] = {
 	"tiny," WIRE_TINY "," WIRE_RATES,
@@ -24,17 +28,15 @@ static const char *const profile_wire[] = {
 	"insert,insert," WIRE_TINY "," WIRE_RATES,
 	"tiny-ctx,num_ctx=1024," WIRE_TINY "," WIRE_RATES,
 	"embed,kind=embed,weights=a97808589b5db70efb15f6d582758acdfc94df16d424bdd4c02d0ba0c2a794c5,size=568168B,ram=5556224B,"
-	"params=138K,"
-	"ctx=512,token_bytes=2,load=280ms,quant=unknown,prefill=40000",
+	"params=138K,ctx=512,load=280ms,quant=unknown,prefill=40000,tokenizer=pieces",
 	"script,answers=script," WIRE_SCRIPT "," WIRE_RATES,
 	"think,answers=think,thinking," WIRE_SCRIPT "," WIRE_RATES,
 	"tool,answers=tool,tools," WIRE_SCRIPT "," WIRE_RATES,
 	"mid,weights=0b490ac83344c26c42afa31addb3ea36d07d7a658b567169e5acc88c30eb4a4c,size=105793356B,ram=171393024B,params=26.44M,"
-	"ctx=8192,"
-	"dim=512,load=290ms,quant=unknown,prefill=100,decode=35",
+	"ctx=8192,dim=512,load=290ms,quant=unknown,prefill=100,decode=35,tokenizer=syllables,answers=syllables",
 	"big,weights=6c233bc76667a085846e4557779c9b9f6829632ee6c2828c014f09d5e91e192d,size=828198925B,ram=1641869312B,params=207."
 	"04M,"
-	"ctx=8192,dim=1024,load=2s,quant=unknown,prefill=100,decode=5",
+	"ctx=8192,dim=1024,load=2s,quant=unknown,prefill=100,decode=5,tokenizer=syllables,answers=syllables",
 	NULL,
 };
 

@@ -239,58 +239,6 @@ bool sim_request_options(struct sim_ex *ex, const struct json *options)
 	return true;
 }
 
-/* --- prompts ---------------------------------------------------------------------------------------------------------- */
-
-static bool role_known(struct span role)
-{
-	static const char *const roles[] = {"system", "user", "assistant", "tool"};
-
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
-		if (span_caseeq(role, span_of(roles[i])))
-			return true;
-	return false;
-}
-
-/* Text of a message: a string, or the text parts of a list. */
-static void content_append(struct buf *b, const struct json *content)
-{
-	if (!content)
-		return;
-	if (content->type == JSON_STRING) {
-		buf_span(b, content->text);
-		return;
-	}
-	for (const struct json *part = content->child; content->type == JSON_ARRAY && part; part = part->next) {
-		const struct json *inner = json_get(part, "content");
-
-		buf_span(b, json_get_text(part, "text"));
-		if (inner)
-			content_append(b, inner);
-	}
-}
-
-void sim_request_render_chat(struct sim_ex *ex, const struct json *messages)
-{
-	struct buf prompt = {0};
-	struct buf user = {0};
-
-	for (const struct json *m = messages ? messages->child : NULL; m; m = m->next) {
-		struct span role = json_get_text(m, "role");
-
-		if (!role_known(role))
-			continue;
-		if (span_caseeq(role, SPAN_LIT("user")))
-			user.n = 0;
-		content_append(&prompt, json_get(m, "content"));
-		if (span_caseeq(role, SPAN_LIT("user")))
-			content_append(&user, json_get(m, "content"));
-	}
-	ex->prompt = (struct span){arena_copy(&ex->arena, buf_view(&prompt)), prompt.n};
-	ex->user = (struct span){arena_copy(&ex->arena, buf_view(&user)), user.n};
-	buf_fini(&prompt);
-	buf_fini(&user);
-}
-
 /* --- running ---------------------------------------------------------------------------------------------------------- */
 
 static void generate_ready(struct sim_ex *ex)

@@ -483,6 +483,27 @@ static bool input_ok(struct sim_ex *ex, const struct json *input)
 	return false;
 }
 
+/* A plain text is one message of the user. */
+static const struct json *input_messages(struct sim_ex *ex, const struct json *input)
+{
+	static const struct json role = {.type = JSON_STRING, .text = {"user", 4}, .key = {"role", 4}};
+	struct json *content;
+	struct json *message;
+	struct json *list;
+
+	if (!input || input->type != JSON_STRING)
+		return input;
+	content = arena_alloc(&ex->arena, sizeof(*content));
+	message = arena_alloc(&ex->arena, sizeof(*message));
+	list = arena_alloc(&ex->arena, sizeof(*list));
+	*content = (struct json){.type = JSON_STRING, .text = input->text, .key = {"content", 7}};
+	*message = (struct json){.type = JSON_OBJECT, .child = arena_alloc(&ex->arena, sizeof(*message))};
+	*message->child = role;
+	message->child->next = content;
+	*list = (struct json){.type = JSON_ARRAY, .child = message};
+	return list;
+}
+
 void handle_oai_responses(struct sim_ex *ex)
 {
 	const struct json *input;
@@ -505,10 +526,7 @@ void handle_oai_responses(struct sim_ex *ex)
 	    !sim_request_options(ex, NULL))
 		return;
 	ex->think = ex->conf.thinking && !span_eq(effort, SPAN_LIT("none"));
-	if (input && input->type == JSON_STRING)
-		ex->prompt = ex->user = input->text;
-	else
-		sim_request_render_chat(ex, input);
+	sim_render_chat(ex, input_messages(ex, input));
 	if (input && (input->type == JSON_STRING ? input->text.n : json_count(input)))
 		sim_request_generate(ex);
 	else

@@ -165,8 +165,12 @@ bool sim_request_model(struct sim_ex *ex, enum sim_missing kind, bool empty_is_r
 bool sim_request_lacks(struct sim_ex *ex, bool lacks, const char *what, bool full_name);
 /* Read `options`.  False when answered. */
 bool sim_request_options(struct sim_ex *ex, const struct json *options);
-/* The texts of the last user message. */
-void sim_request_render_chat(struct sim_ex *ex, const struct json *messages);
+/* Prompts (render.c): ex->prompt as the model gets it, ex->user for sim: markers. */
+void sim_render_chat(struct sim_ex *ex, const struct json *messages);
+/* The prompt of /api/generate; a bad template becomes ex->late_error. */
+void sim_render_generate(struct sim_ex *ex);
+/* One element of a list of log probabilities; the numbers are made up. */
+void sim_logprob_write(const struct sim_ex *ex, struct buf *b, struct span token);
 /* Run a generation: schedule, slot, tokens. */
 void sim_request_generate(struct sim_ex *ex);
 /* Load only: schedule, then dialect->loaded. */

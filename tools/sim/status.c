@@ -161,32 +161,52 @@ static void modelfile_write(struct sim_ex *ex, const struct sim_model_conf *c)
 static void model_info_write(struct buf *b, const struct sim_model_conf *c)
 {
 	const char *f = c->family;
+	uint32_t ffn = c->ffn ? c->ffn : 2 * c->dim;
+	uint64_t count = c->weights_count ? c->weights_count : c->size_bytes / 4;
 
+	buf_printf(b, "\"model_info\":{\"general.architecture\":\"%s\",\"general.file_type\":0,\"general.parameter_count\":%llu,",
+		   f, (unsigned long long)count);
 	buf_printf(
 		b,
-		"\"model_info\":{\"general.architecture\":\"%s\",\"general.file_type\":0,\"general.parameter_count\":%llu,"
-		"\"%s.attention.head_count\":4,\"%s.attention.head_count_kv\":4,\"%s.block_count\":2,\"%s.context_length\":%u,"
-		"\"%s.embedding_length\":%u,\"%s.feed_forward_length\":%u,\"%s.vocab_size\":727,\"tokenizer.ggml.bos_token_id\":1,"
-		"\"tokenizer.ggml.eos_token_id\":2,\"tokenizer.ggml.model\":\"llama\",\"tokenizer.ggml.scores\":null,"
-		"\"tokenizer.ggml.token_type\":null,\"tokenizer.ggml.tokens\":null,\"tokenizer.ggml.unknown_token_id\":0}",
-		f, (unsigned long long)(c->size_bytes / 4), f, f, f, f, c->ctx_trained, f, c->dim, f, c->dim * 2, f);
+		"\"%s.attention.head_count\":4,\"%s.attention.head_count_kv\":4,\"%s.attention.layer_norm_rms_epsilon\":0.00001,",
+		f, f, f);
+	buf_printf(b, "\"%s.block_count\":%u,\"%s.context_length\":%u,\"%s.embedding_length\":%u,\"%s.feed_forward_length\":%u,", f,
+		   c->blocks ? c->blocks : 2, f, c->ctx_trained, f, c->dim, f, ffn);
+	buf_printf(b, "\"%s.rope.dimension_count\":%u,\"%s.vocab_size\":%u,", f, c->dim / 4, f, c->vocab ? c->vocab : 727);
+	if (c->tokenizer == TOKENS_SCRIPT)
+		buf_lit(b, "\"tokenizer.ggml.add_space_prefix\":false,");
+	buf_lit(b, "\"tokenizer.ggml.bos_token_id\":1,\"tokenizer.ggml.eos_token_id\":2,\"tokenizer.ggml.model\":\"llama\","
+		   "\"tokenizer.ggml.scores\":null,"
+		   "\"tokenizer.ggml.token_type\":null,\"tokenizer.ggml.tokens\":null,\"tokenizer.ggml.unknown_token_id\":0}");
+}
+
+static void tensor_write(struct buf *b, const char *name, uint32_t rows, uint32_t columns)
+{
+	buf_printf(b, "{\"name\":\"%s.weight\",\"type\":\"F32\",\"shape\":[%u", name, rows);
+	if (columns)
+		buf_printf(b, ",%u", columns);
+	buf_lit(b, "]}");
 }
 
 static void tensors_write(struct buf *b, const struct sim_model_conf *c)
 {
 	static const char *const parts[] = {"attn_q", "attn_k",   "attn_v",    "attn_output", "ffn_gate",
 					    "ffn_up", "ffn_down", "attn_norm", "ffn_norm"};
+	uint32_t ffn = c->ffn ? c->ffn : 2 * c->dim;
+	uint32_t vocab = c->vocab ? c->vocab : 727;
+	char name[64];
 
-	buf_printf(b, ",\"tensors\":[{\"name\":\"token_embd.weight\",\"type\":\"F32\",\"shape\":[%u,727]}", c->dim);
-	buf_printf(b, ",{\"name\":\"output_norm.weight\",\"type\":\"F32\",\"shape\":[%u]}", c->dim);
-	buf_printf(b, ",{\"name\":\"output.weight\",\"type\":\"F32\",\"shape\":[%u,727]}", c->dim);
-	for (unsigned layer = 0; layer < 2; layer++) {
+	buf_lit(b, ",\"tensors\":[");
+	tensor_write(b, "token_embd", c->dim, vocab);
+	buf_lit(b, ",");
+	tensor_write(b, "output_norm", c->dim, 0);
+	buf_lit(b, ",");
+	tensor_write(b, "output", c->dim, vocab);
+	for (uint32_t layer = 0; layer < (c->blocks ? c->blocks : 2); layer++) {
 		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-			buf_printf(b, ",{\"name\":\"blk.%u.%s.weight\",\"type\":\"F32\",\"shape\":", layer, parts[i]);
-			if (i >= 7)
-				buf_printf(b, "[%u]}", c->dim);
-			else
-				buf_printf(b, "[%u,%u]}", i == 6 ? c->dim * 2 : c->dim, i == 4 || i == 5 ? c->dim * 2 : c->dim);
+			snprintf(name, sizeof(name), "blk.%u.%s", layer, parts[i]);
+			buf_lit(b, ",");
+			tensor_write(b, name, i == 6 ? ffn : c->dim, i >= 7 ? 0 : i == 4 || i == 5 ? ffn : c->dim);
 		}
 	}
 	buf_lit(b, "]");
