@@ -33,6 +33,13 @@ static void wedged(struct worker *w, const char *text)
 	worker_event(w, LIFE_EV_WEDGED, PROBE_WEDGED, "%s", text);
 }
 
+/* A question had no answer in time: wedged, unless others were served meanwhile (it was only slow), or it is silent altogether
+ * (that is for /api/version to find). */
+static bool still_wedged(const struct worker *w)
+{
+	return w->traffic.served == w->ladder.able_served && w->ladder.answered_ns > w->ladder.able_begun_ns;
+}
+
 static void able_failed(struct worker *w, const struct probe_reply *r, uint64_t now_ns)
 {
 	struct ladder *l = &w->ladder;
@@ -43,8 +50,7 @@ static void able_failed(struct worker *w, const struct probe_reply *r, uint64_t 
 	ladder_fail_count(w);
 	l->able_due_ns = now_ns + (NS_PER_S << (l->able_fails < ABLE_TWICE ? l->able_fails : ABLE_TWICE));
 	if (r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW) {
-		/* Wedged, unless others were served meanwhile, or it is silent altogether: that is for /api/version to find. */
-		if (w->traffic.served == l->able_served && l->answered_ns > l->able_tried_ns)
+		if (still_wedged(w))
 			wedged(w, "a one-token request on the idle instance had no answer in time");
 		return;
 	}
@@ -79,15 +85,31 @@ static void on_able(void *arg, const struct probe_reply *r)
 		able_failed(w, r, now);
 }
 
-static void able_ask(struct worker *w, const struct model *m, uint64_t now_ns)
+/* A sound runner answers within milliseconds, whatever it works on.  Errors are for the routers to count. */
+static void on_ping(void *arg, const struct probe_reply *r)
+{
+	struct worker *w = arg;
+
+	w->ladder.able = NULL;
+	if ((r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW) && still_wedged(w))
+		wedged(w, "requests are in flight, none ends, and its runner does not answer");
+}
+
+static void able_ask(struct worker *w, const struct model *m, bool ping, uint64_t now_ns)
 {
 	struct ladder *l = &w->ladder;
-	enum probe_kind kind = model_embeds(m) ? PROBE_ABLE_EMBED : PROBE_ABLE;
+	bool embeds = model_embeds(m);
+	enum probe_kind kind = ping ? (embeds ? PROBE_LOAD_EMBED : PROBE_LOAD) : (embeds ? PROBE_ABLE_EMBED : PROBE_ABLE);
 
 	snprintf(l->able_model, sizeof(l->able_model), "%s", m->name);
-	l->able_tried_ns = now_ns;
+	l->able_begun_ns = now_ns;
 	l->able_served = w->traffic.served;
-	if (probe_ollama_ask(w->http, kind, m->name, clock_after_ns(now_ns, w->conf.able_ns), on_able, w, &l->able))
+	if (ping)
+		l->pinged_ns = now_ns;
+	else
+		l->able_tried_ns = now_ns;
+	if (probe_ollama_ask(w->http, kind, m->name, clock_after_ns(now_ns, w->conf.able_ns), ping ? on_ping : on_able, w,
+			     &l->able))
 		l->able_due_ns = now_ns + NS_PER_S;
 }
 
@@ -119,7 +141,7 @@ static void able_pursue(struct worker *w, uint64_t now_ns)
 		w->inherited = false;
 		worker_event(w, LIFE_EV_ABLE, PROBE_OK, "%s", "");
 	} else if (traffic_idle(w) && now_ns >= w->ladder.able_due_ns && !w->loads.call) {
-		able_ask(w, m, now_ns);
+		able_ask(w, m, false, now_ns);
 	}
 }
 
@@ -137,6 +159,7 @@ static void able_watch(struct worker *w, uint64_t now_ns)
 		.moved_ns = w->traffic.moved_ns,
 		.proof_ns = w->vital.able_at_ns > w->traffic.served_ns ? w->vital.able_at_ns : w->traffic.served_ns,
 		.tried_ns = l->able_tried_ns,
+		.pinged_ns = l->pinged_ns,
 		.took_ns = w->vital.able_ns,
 		.runners_known = l->runners_known,
 		.runners_idle_since_ns = l->runners_idle_since_ns,
@@ -150,10 +173,13 @@ static void able_watch(struct worker *w, uint64_t now_ns)
 	switch (judge_able(&f)) {
 	case JUDGE_TRY:
 		if (now_ns >= l->able_due_ns)
-			able_ask(w, m, now_ns);
+			able_ask(w, m, false, now_ns);
+		break;
+	case JUDGE_PING:
+		able_ask(w, m, true, now_ns);
 		break;
 	case JUDGE_WEDGED:
-		wedged(w, "requests are in flight, none ends, and its runners do not work");
+		wedged(w, "requests fail, none ends, and its runners do not work");
 		break;
 	default:
 		break;

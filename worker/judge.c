@@ -7,25 +7,26 @@
 #define QUIET_PROBES  120U /* unused for so many probes: nobody's conversation is in its cache any more */
 #define PROOF_PROBES  30U  /* between two tests of a quiet instance */
 #define TEST_SHARE    20U  /* a test of t is not repeated within TEST_SHARE × t */
-#define STALLED_ABLES                                                                                                              \
-	3U /* no CPU time for so many times `able` while requests are in flight; longer than a router lets a reader stall */
+#define STILL_ABLES   3U   /* nothing moves for so many times `able` while requests are in flight: ask the runner's health */
 
 static bool past(uint64_t now_ns, uint64_t since_ns, uint64_t span_ns)
 {
 	return now_ns >= clock_after_ns(since_ns, span_ns);
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static enum judge_verdict judge_busy(const struct judge_facts *f)
 {
-	uint64_t still = f->moved_ns;
+	uint64_t still = later(f->moved_ns, f->runners_known ? f->runners_idle_since_ns : 0);
 
-	if (f->runners_known && f->runners_idle_since_ns > still)
-		still = f->runners_idle_since_ns;
 	if (f->fail_streak >= (f->runners_known ? STREAK_WEDGED : STREAK_BLIND) && past(f->now_ns, still, f->able_ns / 3))
 		return JUDGE_WEDGED;
-	if (f->runners_known && past(f->now_ns, still, STALLED_ABLES * f->able_ns))
-		return JUDGE_WEDGED;
-	return JUDGE_FINE;
+	/* Perhaps one long answer, perhaps a reader that stalls, perhaps a stopped runner. */
+	return past(f->now_ns, later(still, f->pinged_ns), STILL_ABLES * f->able_ns) ? JUDGE_PING : JUDGE_FINE;
 }
 
 enum judge_verdict judge_able(const struct judge_facts *f)
@@ -44,5 +45,5 @@ enum judge_verdict judge_able(const struct judge_facts *f)
 		pause = share;
 	if (pause > f->warm_ns && f->warm_ns > share)
 		pause = f->warm_ns;
-	return past(f->now_ns, f->proof_ns > f->tried_ns ? f->proof_ns : f->tried_ns, pause) ? JUDGE_TRY : JUDGE_FINE;
+	return past(f->now_ns, later(f->proof_ns, f->tried_ns), pause) ? JUDGE_TRY : JUDGE_FINE;
 }

@@ -17,12 +17,19 @@ struct judge_facts {
 	uint64_t moved_ns;                   /* since then something is in flight and no answer ended */
 	uint64_t proof_ns;                   /* last token seen: a test, or an answer that ended well */
 	uint64_t tried_ns;                   /* last test begun */
+	uint64_t pinged_ns;                  /* last JUDGE_PING begun */
 	uint64_t took_ns;                    /* last test */
 	bool runners_known;                  /* the next one is worth something */
 	uint64_t runners_idle_since_ns;      /* they used no CPU time since */
 	uint64_t probe_ns, able_ns, warm_ns; /* configuration */
 };
 
-enum judge_verdict { JUDGE_FINE = 0, JUDGE_TRY, JUDGE_WEDGED, JUDGE_COUNT };
+enum judge_verdict {
+	JUDGE_FINE = 0,
+	JUDGE_TRY,    /* ask for one token */
+	JUDGE_PING,   /* send an empty request: a sound runner answers it at once, however busy; a stopped one never */
+	JUDGE_WEDGED, /* no more questions */
+	JUDGE_COUNT
+};
 
 enum judge_verdict judge_able(const struct judge_facts *f);

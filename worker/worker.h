@@ -66,7 +66,8 @@ struct ladder { /* ladder.c, able.c, usage.c: the probes */
 	bool answers; /* the last /api/version did */
 	uint64_t answered_ns;
 	uint64_t lost_ns; /* since when it does not */
-	uint64_t able_due_ns, able_tried_ns, able_served;
+	uint64_t able_due_ns, able_tried_ns, pinged_ns;
+	uint64_t able_begun_ns, able_served; /* of the question under way */
 	uint64_t runners_idle_since_ns, runners_cpu_ns;
 	uint64_t sampled_ns;
 	bool runners_known, runner_new, climbed;

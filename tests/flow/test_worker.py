@@ -1,4 +1,5 @@
 """The worker's promises: it heals what can be healed, loads one model at a time, recycles what climbs, and never ends a stranger."""
+import http.client
 import json
 import os
 import signal
@@ -48,21 +49,37 @@ def test_an_idle_wedged_instance_is_found_and_healed(own):
     assert chat(f.port, 'sim:tokens=1')[0] == 200
 
 
+def stream(port, text):
+    """An open stream whose first line has come: (connection, response)."""
+    c = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
+    c.request('POST', '/api/chat', json.dumps({'model': 'sim-chat', 'messages': [{'role': 'user', 'content': text}]}))
+    r = c.getresponse()
+    assert r.status == 200 and r.readline()
+    return c, r
+
+
 def test_a_busy_wedged_instance_loses_its_runner_alone(own):
-    """Streams hang on it: its runner is killed, they end with an error, and the Ollama lives on."""
+    """A stream hangs on it: its runner is killed, the stream ends with an error, and the Ollama lives on."""
     f, port = own()
     pid = f.instance('own')['ollama_pid']
-    out = []
-    t = threading.Thread(target=lambda: out.append(chat(f.port, 'sim:tokens=400', stream=True, timeout=60)))
-    t.start()
-    wait_for(lambda: f.instance('own')['in_flight'] == 1, 5, 'the stream runs')
-    fault(port, kind='wedge', count=-1)
-    t.join(40)
-    assert not t.is_alive(), 'the stream ended'
-    assert '"error"' in out[0][1] and not json.loads(out[0][1].strip().split('\n')[-1]).get('done')
+    c, r = stream(f.port, 'sim:tokens=400')
+    fault(port, kind='wedge')
+    last = r.read().decode().strip().split('\n')[-1]
+    c.close()
+    assert 'error' in json.loads(last)
     ready_again(f)
     assert f.instance('own')['ollama_pid'] == pid
     assert chat(f.port, 'sim:tokens=1')[0] == 200
+
+
+def test_a_long_answer_is_no_wedge(own):
+    """One stream, much longer than any patience of the worker, on a runner that shows no CPU time: left alone."""
+    f, port = own()
+    c, r = stream(f.port, 'sim:tokens=500')  # 10 s; the worker asks after 6
+    last = r.read().decode().strip().split('\n')[-1]
+    c.close()
+    assert json.loads(last)['done']
+    assert 'sick' not in f.tsad.text()
 
 
 @pytest.mark.parametrize('kind', ['crash-load', 'hang-load'])

@@ -102,10 +102,14 @@ static void a_busy_one_that_does_not_work_is_wedged(void **state)
 	assert_int_equal(judge_able(&f), JUDGE_FINE);
 	f.moved_ns = NOW - 11 * NS_PER_S;
 	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
-	f.fail_streak = 0; /* nothing failed yet: a router's reader may be stalled, so wait longer than it may */
+	f.fail_streak = 0; /* nothing failed yet: one long answer, or a reader that stalls, looks the same */
 	assert_int_equal(judge_able(&f), JUDGE_FINE);
 	f.moved_ns = NOW - 91 * NS_PER_S;
-	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
+	assert_int_equal(judge_able(&f), JUDGE_PING);
+	f.pinged_ns = NOW - NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.pinged_ns = NOW - 91 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_PING);
 }
 
 static void without_sight_of_the_runners_only_failures_count(void **state)
@@ -115,6 +119,7 @@ static void without_sight_of_the_runners_only_failures_count(void **state)
 	(void)state;
 	f.in_flight = 1;
 	f.moved_ns = NOW - 3600 * NS_PER_S;
+	f.pinged_ns = NOW;
 	f.fail_streak = 3;
 	assert_int_equal(judge_able(&f), JUDGE_FINE);
 	f.fail_streak = 6;
