@@ -1,6 +1,6 @@
 /* worker/catalog.h - the models of one instance: what its store has, what is resident, what the configuration wants.
  *
- * Pure: lists of probes/ go in, the board's models line comes out.  Pointers to models are good until the next catalog_take_tags. */
+ * Pure: lists of probes/ go in, the board's models line comes out.  Pointers to models last until catalog_take_tags. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* Ollama's bodies, real and hostile: what is known is taken, what is odd is left out, what is no answer is refused with a reason. */
+/* Ollama's bodies, real and hostile: what is known is taken, what is odd is left out, what is no answer is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
