@@ -202,10 +202,11 @@ static void on_connection(evutil_socket_t listener, short what, void *arg)
 static int socket_guard(struct sup *sup, struct why *why)
 {
 	uid_t owner = sup->uid ? sup->uid : (uid_t)-1; /* children of another user must find their way back */
+	gid_t group = sup->ctl_gid == getegid() ? (gid_t)-1 : sup->ctl_gid;
 
 	if (chmod(sup->ctl_path, 0660) < 0)
 		return why_set(why, -errno, "cannot set the mode of %s: %s", sup->ctl_path, strerror(errno));
-	if ((owner != (uid_t)-1 || sup->ctl_gid != (gid_t)-1) && chown(sup->ctl_path, owner, sup->ctl_gid) < 0)
+	if ((owner != (uid_t)-1 || group != (gid_t)-1) && chown(sup->ctl_path, owner, group) < 0)
 		return why_set(why, -errno, "cannot give %s to its group: %s; set group to one that you are in", sup->ctl_path,
 			       strerror(errno));
 	return 0;
@@ -241,7 +242,8 @@ void sup_control_close(struct sup *sup)
 	if (sup->ctl_fd < 0)
 		return;
 	unlink(sup->ctl_path);
-	event_del(&sup->ev_ctl);
+	if (event_initialized(&sup->ev_ctl))
+		event_del(&sup->ev_ctl);
 	close(sup->ctl_fd);
 	sup->ctl_fd = -1;
 	for (unsigned i = 0; i < CTL_PEERS; i++)
