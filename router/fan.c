@@ -67,9 +67,10 @@ static void part_ended(struct fetch *f)
 	fan_bury(fan, fan->router);
 }
 
+/* A progress stream may go on for ever as long as something comes; what is answered in one piece has one deadline. */
 static void touch(struct fan *fan)
 {
-	if (fan->x)
+	if (fan->x && fan->progress)
 		fan->x->deadline_ns = clock_after_ns(clock_now_ns(), fan->span_ns);
 }
 
@@ -158,7 +159,7 @@ static void send_part(struct fan *fan, unsigned i, enum http_method method, cons
 	fan->requests[i] = write_request(fan->router, f->slot, method, path, body, fan->x->content_type, &n);
 	if (fan->requests[i])
 		/* A new connection each time: a pooled one that was closed meanwhile would look like a failed instance. */
-		f->up = upstream_send(fan->router, f->slot, method, fan->requests[i], n, true, &USER, f, &why);
+		(void)upstream_send(fan->router, f->slot, method, fan->requests[i], n, true, &USER, f, &f->up, &why);
 	if (!f->up)
 		snprintf(f->why, sizeof(f->why), "%.110s", why.text[0] ? why.text : "out of memory");
 }
@@ -180,7 +181,7 @@ int fan_start(struct exchange *x, uint64_t slots, enum http_method method, const
 	fan->progress = progress;
 	x->fan = fan;
 	x->state = EX_FAN;
-	touch(fan);
+	x->deadline_ns = clock_after_ns(clock_now_ns(), span_ns);
 	for (unsigned i = 0; i < PROC_SLOTS; i++)
 		if (slots & (1ULL << i)) {
 			fan->parts[fan->n].fan = fan;

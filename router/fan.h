@@ -30,7 +30,7 @@ struct fan {
 	struct router         *router;
 	struct exchange       *x; /* NULL: the client left, or it has been answered */
 	const struct fan_ops  *ops;
-	uint64_t               span_ns; /* allowed silence */
+	uint64_t               span_ns; /* for the whole answer; of a progress stream: allowed silence */
 	unsigned               pending;
 	unsigned               n;
 	struct progress       *progress; /* manage.c */

@@ -32,7 +32,8 @@ static const char *member_text(struct json_object *o, const char *key)
 {
 	struct json_object *v;
 
-	return key && json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : "";
+	/* Of null there is no string. */
+	return key && json_object_object_get_ex(o, key, &v) && v ? json_object_get_string(v) : "";
 }
 
 /* Put one entry into the union, or in the place of an older one of the same model. */
@@ -51,7 +52,8 @@ static void merge_entry(struct json_object *into, struct json_object *entry, con
 			json_object_array_put_idx(into, i, json_object_get(entry));
 		return;
 	}
-	json_object_array_add(into, json_object_get(entry));
+	if (json_object_array_length(into) < ROUTER_MODELS)
+		json_object_array_add(into, json_object_get(entry));
 }
 
 static void merge_part(struct json_object *into, const struct fetch *f, const struct list *l)
@@ -62,7 +64,7 @@ static void merge_part(struct json_object *into, const struct fetch *f, const st
 
 	json_tokener_free(tok);
 	if (json_object_object_get_ex(o, l->array, &array) && json_object_is_type(array, json_type_array))
-		for (size_t i = 0; i < json_object_array_length(array); i++)
+		for (size_t i = 0; i < json_object_array_length(array) && i < ROUTER_MODELS; i++)
 			merge_entry(into, json_object_array_get_idx(array, i), l);
 	json_object_put(o);
 }

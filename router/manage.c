@@ -55,7 +55,8 @@ static void tell(struct fan *fan, const char *line, size_t n)
 	struct iovec iov[3];
 	unsigned k = 0;
 
-	if (!x->stream || !n)
+	/* A client that does not keep up misses some of the progress, never the end. */
+	if (!x->stream || !n || (fan->pending && conn_pending(&x->client->c) > x->r->conf.buffer_bytes))
 		return;
 	if (!x->head_sent)
 		begin_stream_answer(x);
@@ -190,7 +191,7 @@ static void finish_plain(struct fan *fan)
 		else
 			bad = f;
 		if (!plain_good(f) && f->status && !f->why[0])
-			snprintf(f->why, sizeof(f->why), "%.100s", f->body.n ? f->body.p : "refused");
+			snprintf(f->why, sizeof(f->why), "%.*s", f->body.n < 100 ? (int)f->body.n : 100, f->body.n ? f->body.p : "refused");
 	}
 	if (bad && fan->n > 1) {
 		failures(fan, plain_good, why, sizeof(why));

@@ -3,10 +3,11 @@ import asyncio
 import json
 import socket
 import sys
+import threading
 import time
 
 import pytest
-from fabric import ROOT, call, chat, get, wait_for
+from fabric import ROOT, wait_for
 from rawhttp import parse, run_all, talk
 
 sys.path.insert(0, str(ROOT / 'tests' / 'hostile'))
@@ -181,33 +182,124 @@ def test_a_pipeline_that_nobody_reads_is_not_worked_off_into_memory(front):
 
 # --- slow readers -----------------------------------------------------------------------------------------------------
 
-BIG = b'{"response":"' + b'z' * 3000000 + b'","done":true}'
+BIG = b'{"response":"' + b'z' * 6000000 + b'","done":true}'
 
 
-def read_slowly(s, pause=0.02, piece=16384):
+def read_late(s, seconds):
+    """Everything, but not before so many seconds have passed: longer than one deadline and shorter than another."""
+    time.sleep(seconds)
     data = bytearray()
-    while True:
-        got = s.recv(piece)
-        if not got:
-            return data
+    while (got := s.recv(1 << 20)):
         data += got
-        time.sleep(pause)
+    return bytes(data)
 
 
 @pytest.mark.parametrize('version, headers', [(b'HTTP/1.0', b''), (b'HTTP/1.1', b'Connection: close\r\n')])
 def test_a_last_answer_is_whole_however_slowly_it_is_read(front, version, headers):
-    f = front()
+    f = front('limits { buffer = 16MiB }')
     f.origins[0].answer_next([whole(BIG)], 'keep')
     s = slow_client(f.port, generate(version=version, headers=headers))
-    data = read_slowly(s)
-    assert bytes(data).endswith(BIG), len(data)
+    data = read_late(s, 3)
+    assert data.endswith(BIG), len(data)
 
 
 def test_a_slow_reader_is_not_the_instances_fault(front):
     f = front('deadlines { gap = 1s stall = 10s }\nlimits { buffer = 16KiB }')
     f.origins[0].answer_next([whole(BIG)], 'keep')
     s = slow_client(f.port, generate(headers=b'Connection: close\r\n'))
-    time.sleep(3)  # longer than gap, shorter than stall
-    data = read_slowly(s, 0, 1 << 20)
-    assert bytes(data).endswith(BIG), len(data)
+    data = read_late(s, 3)
+    assert data.endswith(BIG), len(data)
     assert f.instance('i0')['failed'] == 0
+
+
+# --- instances that fail ----------------------------------------------------------------------------------------------
+
+def test_a_failover_sends_and_answers_what_belongs_to_it(front):
+    """The first instance's error breaks off; nothing of it may be in the second attempt, neither way."""
+    f = front(n=2)
+    for o in f.origins:
+        o.answer_next([b'HTTP/1.1 500 x\r\nContent-Type: text/stale\r\nContent-Length: 100\r\n\r\n{"error":"stale'], 'close')
+        o.answer_next([whole(b'{"error":"fresh"}', status=b'500 x')], 'keep')
+        o.answer_next([whole(b'{"error":"fresh"}', status=b'500 x')], 'keep')
+    t = one(f.port, generate())
+    assert t.answers[0].status == 500 and t.answers[0].body == b'{"error":"fresh"}', t
+    for o in f.origins:
+        o.script.clear()
+        assert {r.header('content-type') for r in o.requests if r.body and not r.header('accept')} == {'application/json'}
+
+
+def test_a_refusal_is_passed_on_when_no_other_instance_takes_requests(front):
+    f = front(n=2)
+    f.ctl('drain', 'i1')
+    wait_for(lambda: f.instance('i1')['state'] != 'ready' or f.instance('i1')['wanted'] != 'run', 5)
+    f.origins[0].answer_next([whole(b'{"error":"busy"}', status=b'503 x')], 'keep')
+    start = time.monotonic()
+    t = one(f.port, generate(), quiet=20)
+    assert t.answers[0].status == 503 and 'busy' in t.answers[0].error() and time.monotonic() - start < 3
+    f.ctl('undrain', 'i1')
+
+
+def test_who_waits_for_another_instance_holds_up_nobody(front):
+    """A request that failed on one instance waits for the other, which is busy; those behind it may use the first."""
+    f = front(n=2, places=1)
+    gate = threading.Thread(target=lambda: one(f.port, generate(), quiet=20))
+    for o in f.origins:
+        o.answer_next([b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n'], 'hold')
+    gate.start()
+    wait_for(lambda: sum(len(o.played) for o in f.origins) == 1, 5)
+    busy, free = sorted(f.origins, key=lambda o: -len(o.played))
+    free.script.clear()
+    free.answer_next([whole(b'{"error":"try elsewhere"}', status=b'503 x')], 'keep')
+    waiting = threading.Thread(target=lambda: one(f.port, generate(), quiet=20))
+    waiting.start()
+    wait_for(lambda: free.played, 5)
+    wait_for(lambda: f.counters()['waiting'] == 1, 5)
+    assert one(f.port, generate(), quiet=3).answers[0].status == 200
+    busy.close_all()
+    gate.join()
+    waiting.join()
+
+
+def test_a_stream_without_its_end_is_no_silent_stop_for_http_1_0(front):
+    f = front()
+    line = b'{"response":"one","done":false}\n'
+    f.origins[0].answer_next([b'HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n' + chunk(line) + chunk(b'')], 'keep')
+    t = one(f.port, generate(version=b'HTTP/1.0', stream=True))
+    assert b'"error"' in t.rest.split(b'\n')[-2], t
+
+
+def test_an_early_answer_of_a_server_that_hangs_up_is_passed_on(front):
+    f = front()
+    f.origins[0].answer_next([whole(b'{"error":"too much"}', b'Connection: close\r\n', status=b'422 x')], 'close', early=True)
+    t = one(f.port, generate('x' * (16 << 20)))
+    assert t.answers[0].status == 422 and t.answers[0].error() == 'too much', t
+
+
+@pytest.mark.parametrize('tags', [b'{"models":[{"name":null},{"name":7},null,[],{}]}', b'{"models":{"name":1}}', b'null', b'[', b'', b'"x"',
+                                  b'{"models":[' + b'[' * 5000 + b']}', b'{"models":[{"name":"a","expires_at":null},{"name":"a","expires_at":3}]}'])
+def test_odd_lists_of_an_instance(front, tags):
+    f = front(n=2)
+    for path, raw in (('/api/tags', b'/api/tags'), ('/api/ps', b'/api/ps'), ('/v1/models', b'/v1/models')):
+        wait_for(lambda: not f.origins[0].script, 5)
+        f.origins[0].answer_always(path, whole(tags.replace(b'models', b'data') if 'v1' in path else tags))
+        t = one(f.port, b'GET ' + raw + b' HTTP/1.1\r\n' + HOST + b'\r\n')
+        assert t.answers[0].status == 200 and isinstance(json.loads(t.answers[0].body), dict), t
+
+
+def test_a_list_that_drips_is_left_out(front):
+    f = front(n=2)
+    f.origins[0].answer_always('/api/tags', b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n', drip=b' ')
+    start = time.monotonic()
+    t = one(f.port, b'GET /api/tags HTTP/1.1\r\n' + HOST + b'\r\n', quiet=20)
+    assert t.answers[0].status == 200 and t.answers[0].headers['x-tsa-partial'] == 'i0' and time.monotonic() - start < 10
+
+
+def test_the_words_of_two_failing_stores_are_their_own(front):
+    """What each store says, and not a byte of what lay in that memory before."""
+    f = front('management = allow', n=2)
+    one(f.port, [generate('secret ' * 60)] * 3, 3)
+    for o in f.origins:
+        o.answer_always('/api/delete', whole(b'no', status=b'500 x'))
+    body = b'{"model":"origin:latest"}'
+    t = one(f.port, b'DELETE /api/delete HTTP/1.1\r\n' + HOST + b'Content-Length: %d\r\n\r\n' % len(body) + body)
+    assert t.answers[0].status == 502 and t.answers[0].error() == 'i0: no; i1: no', t

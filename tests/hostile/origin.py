@@ -2,6 +2,8 @@
 
     o = Origin().start()          # a thread; o.port
     o.requests                    # [Request(method, target, headers, body, connection)], in order
+    o.open                        # numbers of the connections that are open now
+    o.played                      # numbers of the connections on which a script was played
     o.unclean                     # [(connection, what was wrong)]: must stay empty whatever hostile clients do to the router
     o.answer_next(raw=[b'...'], then='close')   # the next inference request gets these bytes instead (upstream_cases.py)
     o.stop()
@@ -148,21 +150,24 @@ def now():
     return time.strftime('%Y-%m-%dT%H:%M:%S.123456Z', time.gmtime())
 
 
-MODEL_ENTRY = {'name': MODEL, 'model': MODEL, 'size': 1000000, 'digest': '0' * 64,
-               'details': {'parent_model': '', 'format': 'gguf', 'family': 'llama', 'families': ['llama'], 'parameter_size': '1B',
-                           'quantization_level': 'Q4_K_M'}}
+DETAILS = {'parent_model': '', 'format': 'gguf', 'family': 'llama', 'families': ['llama'], 'parameter_size': '1B',
+           'quantization_level': 'Q4_K_M'}
 
 
-def tags():
-    return {'models': [dict(MODEL_ENTRY, modified_at=now())]}
+def entry(model, **more):
+    return {'models': [dict({'name': model, 'model': model, 'size': 1000000, 'digest': '0' * 64, 'details': DETAILS}, **more)]}
 
 
-def ps():
-    return {'models': [dict(MODEL_ENTRY, expires_at='2318-01-01T00:00:00Z', size_vram=0, context_length=4096)]}
+def tags(model):
+    return entry(model, modified_at=now())
+
+
+def ps(model):
+    return entry(model, expires_at='2318-01-01T00:00:00Z', size_vram=0, context_length=4096)
 
 
 def show():
-    return {'license': '', 'modelfile': '', 'parameters': '', 'template': '', 'details': MODEL_ENTRY['details'],
+    return {'license': '', 'modelfile': '', 'parameters': '', 'template': '', 'details': DETAILS,
             'model_info': {'general.architecture': 'llama', 'llama.context_length': 4096}, 'capabilities': ['completion', 'embedding'],
             'modified_at': now()}
 
@@ -199,12 +204,12 @@ def chunk(data):
     return b'%x\r\n%s\r\n' % (len(data), data)
 
 
-def answer(request):
+def answer(request, model):
     """The pieces to send, each flushed on its own."""
     path = request.target.split('?')[0]
-    fixed = {'/api/version': lambda: {'version': '0.24.0'}, '/api/tags': tags, '/api/ps': ps}
+    fixed = {'/api/version': lambda _: {'version': '0.24.0'}, '/api/tags': tags, '/api/ps': ps}
     if request.method in ('GET', 'HEAD') and path in fixed:
-        return [plain(200, b'OK', fixed[path]())]
+        return [plain(200, b'OK', fixed[path](model))]
     if path == '/' and request.method in ('GET', 'HEAD'):
         return [plain(200, b'OK', b'Ollama is running', 'text/plain; charset=utf-8')]
     if request.method != 'POST' or path not in ('/api/show', '/api/generate', '/api/chat', '/api/embed'):
@@ -234,11 +239,11 @@ class Script(NamedTuple):
 # --- the server -------------------------------------------------------------------------------------------------------
 
 class Origin:
-    def __init__(self, port=0, on_request=None):
-        self.port, self.on_request = port, on_request
+    def __init__(self, port=0, on_request=None, model=MODEL):
+        self.port, self.on_request, self.model = port, on_request, model
         self.requests, self.unclean, self.cut = [], [], 0
-        self.script = []
-        self.connections = 0
+        self.script, self.standing = [], {}
+        self.connections, self.open, self.played = 0, set(), []
         self.ready, self.loop, self.done = threading.Event(), None, None
         self.tasks = set()
 
@@ -253,10 +258,18 @@ class Origin:
         self.loop.call_soon_threadsafe(self.done.set)
         self.thread.join(10)
 
+    def close_all(self):
+        """End every connection, whatever is being played on it."""
+        self.loop.call_soon_threadsafe(lambda: [t.cancel() for t in self.tasks])
+
     def answer_next(self, raw, then='close', path=('/api/generate', '/api/chat'), early=False):
         """The next request to one of `path` that asks for output gets `raw`, piece by piece; then 'close', 'reset', 'hold' or 'keep'.
-        `early` sends after the head, to whatever request is next on `path`: what it asks for is not known then."""
+        `early` sends after the head, to whatever the router asks next on `path`: what it asks for is not known then."""
         self.script.append(Script(raw, then, path, early))
+
+    def answer_always(self, path, raw, drip=b''):
+        """Whatever the router asks of this path gets `raw`, then `drip` five times a second; a worker, who sends Accept, gets good answers."""
+        self.standing[path] = raw, drip
 
     def inferences(self):
         return [r for r in self.requests if r.method == 'POST' and r.target.split('?')[0] in ('/api/generate', '/api/chat')
@@ -277,6 +290,7 @@ class Origin:
         self.connections += 1
         self.tasks.add(asyncio.current_task())
         number, wire = self.connections, Wire(reader, writer)
+        self.open.add(number)
         try:
             while await self.exchange(number, wire):
                 pass
@@ -288,6 +302,7 @@ class Origin:
             pass
         finally:
             self.tasks.discard(asyncio.current_task())
+            self.open.discard(number)
             writer.close()
 
     async def exchange(self, number, wire):
@@ -298,7 +313,8 @@ class Origin:
             except (Cut, ConnectionError):
                 return False  # between two requests anybody may leave
         method, target, headers = parse_head(await wire.until(b'\r\n\r\n', HEAD_MAX))
-        if self.scripted(target, None):
+        if 'accept' not in dict(headers) and self.scripted(target, None):
+            self.played.append(number)
             return await self.play(wire, self.script.pop(0))
         body = await read_body(wire, *framing(method, headers))
         request = Request(method, target, headers, body, number)
@@ -308,8 +324,17 @@ class Origin:
         if wire.buffer:
             raise Unclean(f'bytes after the request: {bytes(wire.buffer[:80])!r}')
         if self.scripted(target, body):
+            self.played.append(number)
             return await self.play(wire, self.script.pop(0))
-        for piece in answer(request):
+        if target.split('?')[0] in self.standing and not request.header('accept'):
+            raw, drip = self.standing[target.split('?')[0]]
+            wire.writer.write(raw)
+            while drip and not wire.reader.at_eof():
+                await asyncio.sleep(0.2)
+                wire.writer.write(drip)
+                await wire.writer.drain()
+            return True
+        for piece in answer(request, self.model):
             if method == 'HEAD':
                 piece = piece[:piece.index(b'\r\n\r\n') + 4]
             wire.writer.write(piece)
