@@ -151,6 +151,7 @@ void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reaso
 	struct why why = {0};
 	size_t n;
 	char *p;
+	int rc;
 
 	x->slot = (int8_t)slot;
 	x->reason = (uint8_t)reason;
@@ -162,12 +163,15 @@ void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reaso
 	if (r->page)
 		shm_set(&r->page->slot[slot].used_ns, now);
 	p = write_head(x, slot, &n);
-	x->up = upstream_send(r, slot, HTTP_POST, p, n, false, &USER, x, &why);
-	if (!x->up) {
+	rc = upstream_send(r, slot, HTTP_POST, p, n, false, &USER, x, &x->up, &why);
+	if (rc == 0) {
+		x->reused = x->up->served > 0;
+	} else if (upstream_is_shortage(rc)) {
+		leave_slot(x, 0);
+		answer_error(x, 503, 1, "the service is short of descriptors or memory; try again in a second");
+	} else {
 		exchange_answer_broken(x, why.text, true);
-		return;
 	}
-	x->reused = x->up->served > 0;
 }
 
 /* A connection that had been idle was closed under us: the request was not looked at, so send it again on a new one. */
@@ -181,8 +185,7 @@ static bool send_again(struct exchange *x)
 		return false;
 	x->reused = false;
 	p = write_head(x, (unsigned)x->slot, &n);
-	x->up = upstream_send(x->r, (unsigned)x->slot, HTTP_POST, p, n, true, &USER, x, &why);
-	return x->up != NULL;
+	return upstream_send(x->r, (unsigned)x->slot, HTTP_POST, p, n, true, &USER, x, &x->up, &why) == 0;
 }
 
 /* Close a parked request, keeping its place for as long as the instance is at it. */
@@ -204,11 +207,12 @@ static bool reroute(struct exchange *x, bool crash)
 	if (!x->client || x->attempts >= ROUTER_ATTEMPTS || clock_now_ns() >= x->total_ns || !x->body)
 		return false;
 	x->tried |= 1ULL << x->slot;
-	if (!(x->model->slots & ~x->tried)) {
+	if (!queue_has_way(x)) {
 		if (!crash)
 			return false;
 		x->tried = 0; /* its pause after the failure keeps it from being asked at once */
 	}
+	carry_free(&x->error);
 	shm_add(&r->count->failovers, 1);
 	leave_slot(x, 0);
 	queue_submit(x);
@@ -344,8 +348,8 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 		struct span type = http_header_get(head, HTTP_H_CONTENT_TYPE);
 
 		x->state = EX_ERROR;
-		if (!span_copy(x->content_type, sizeof(x->content_type), type))
-			x->content_type[0] = 0;
+		if (!span_copy(x->error_type, sizeof(x->error_type), type))
+			x->error_type[0] = 0;
 		x->deadline_ns = clock_after_ns(now, x->r->conf.gap_ns);
 		return;
 	}
@@ -401,18 +405,10 @@ static void judge(struct exchange *x)
 		count_slot(x, slot, false);
 		penalise(x, slot);
 	}
-	if (blame != BLAME_CLIENT) {
-		struct carry held = x->error;
-
-		x->error = (struct carry){0};
-		if (reroute(x, blame == BLAME_CRASH)) {
-			carry_free(&held);
-			return;
-		}
-		x->error = held;
-	}
+	if (blame != BLAME_CLIENT && reroute(x, blame == BLAME_CRASH))
+		return;
 	leave_slot(x, 0);
-	answer_body(x, x->status, x->content_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
+	answer_body(x, x->status, x->error_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
 }
 
 void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)

@@ -71,7 +71,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		upstream_tick(r, now);
 		listen_resume(r);
 	}
-	if (r->draining && (r->n_clients == 0 || now >= r->drain_ns))
+	/* Requests whose clients have left are parked: closing them now would harm their instance (exchange.c). */
+	if (r->draining && ((r->n_clients == 0 && LIST_EMPTY(&r->exchanges)) || now >= r->drain_ns))
 		event_base_loopbreak(r->base);
 	router_turn(r);
 }

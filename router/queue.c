@@ -40,6 +40,13 @@ static struct pick_result decide(struct router *r, const struct exchange *x, uin
 	return pick(facts, n, r->rotate++);
 }
 
+bool queue_has_way(const struct exchange *x)
+{
+	enum pick_verdict v = decide(x->r, x, clock_now_ns()).verdict;
+
+	return v == PICK_TAKE || v == PICK_WAIT || v == PICK_LOAD || v == PICK_LOADING;
+}
+
 /* --- places ------------------------------------------------------------------------------------------------------------------ */
 
 static void publish_in_flight(struct router *r, unsigned slot)
@@ -257,11 +264,13 @@ void queue_submit(struct exchange *x)
 {
 	struct router *r = x->r;
 	uint64_t now = clock_now_ns();
-	struct pick_result p = {.verdict = PICK_WAIT};
+	struct pick_result p;
 
 	view_refresh(r, now);
 	/* Those who came first go first. */
-	if (x->model->n_waiting == 0 && attempt(x, now, &p))
+	if (x->model->n_waiting)
+		p = decide(r, x, now);
+	else if (attempt(x, now, &p))
 		return;
 	if (r->n_waiting >= r->conf.queue) {
 		unsigned retry = queue_retry_after_s(r);
@@ -281,21 +290,35 @@ void queue_submit(struct exchange *x)
 		wish_make(r, x->model, p.slot, now);
 }
 
-/* The model whose oldest waiter may go now and has waited longest; the pick is repeated by attempt(). */
+/* The oldest waiter of a model, if it may go now.  Who has failed on an instance already may wait for another one: those behind it
+ * may not have to. */
+static struct exchange *first_ready(struct router *r, struct model *m, uint64_t now_ns)
+{
+	struct exchange *x;
+
+	TAILQ_FOREACH(x, &m->waiting, wait)
+	{
+		struct pick_result p = decide(r, x, now_ns);
+
+		if (p.verdict == PICK_LOAD && m->wish < 0)
+			wish_make(r, m, p.slot, now_ns);
+		else if (p.verdict != PICK_WAIT && p.verdict != PICK_LOADING && p.verdict != PICK_SOON && p.verdict != PICK_LOAD)
+			return x;
+		if (!x->tried)
+			break;
+	}
+	return NULL;
+}
+
+/* Who may go now and has waited longest; the pick is repeated by attempt(). */
 static struct exchange *next_ready(struct router *r, uint64_t now_ns)
 {
 	struct exchange *best = NULL;
 
 	for (unsigned i = 0; i < r->n_models; i++) {
-		struct exchange *x = TAILQ_FIRST(&r->models[i].waiting);
-		struct pick_result p;
+		struct exchange *x = r->models[i].n_waiting ? first_ready(r, &r->models[i], now_ns) : NULL;
 
-		if (!x || (best && best->start_ns <= x->start_ns))
-			continue;
-		p = decide(r, x, now_ns);
-		if (p.verdict == PICK_LOAD && x->model->wish < 0)
-			wish_make(r, x->model, p.slot, now_ns);
-		else if (p.verdict != PICK_WAIT && p.verdict != PICK_LOADING && p.verdict != PICK_SOON && p.verdict != PICK_LOAD)
+		if (x && (!best || x->start_ns < best->start_ns))
 			best = x;
 	}
 	return best;
@@ -307,6 +330,8 @@ void queue_pump(struct router *r)
 	struct exchange *x;
 	struct pick_result p;
 
+	if (!r->n_waiting)
+		queue_poll(r, false);
 	if (r->pumping || !r->n_waiting)
 		return;
 	r->pumping = true;
@@ -315,8 +340,6 @@ void queue_pump(struct router *r)
 		if (!attempt(x, now, &p))
 			break;
 	r->pumping = false;
-	if (!r->n_waiting)
-		queue_poll(r, false);
 }
 
 void queue_tick(struct router *r, uint64_t now_ns)

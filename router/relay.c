@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 
 #define PARTS_MAX 64
@@ -33,7 +34,7 @@ void relay_begin(struct exchange *x, const struct http_head *head)
 	struct router *r = x->r;
 	struct http_out o = {.p = r->out_head, .cap = sizeof(r->out_head)};
 
-	exchange_flush_head(r);
+	BUG_ON(r->head_of); /* one upstream is read at a time, and its head leaves with that read */
 	http_out_status(&o, head->status);
 	for (unsigned i = 0; i < head->n_headers; i++) {
 		const struct http_header *h = &head->headers[i];
@@ -82,8 +83,9 @@ static bool put(struct exchange *x, struct iovec *iov, unsigned n)
 		all[k++] = (struct iovec){r->out_head, r->out_head_len};
 		r->head_of = NULL;
 	}
-	memcpy(all + k, iov, n * sizeof(*iov));
-	return client_write(x->client, all, k + n);
+	for (unsigned i = 0; i < n; i++)
+		all[k++] = iov[i];
+	return client_write(x->client, all, k);
 }
 
 void exchange_flush_head(struct router *r)
@@ -146,8 +148,8 @@ void relay_broken(struct exchange *x, const char *why)
 	char text[640];
 
 	exchange_finished(x, false);
-	if (x->stream && (x->chunked || x->framing == HTTP_BODY_CLOSE)) {
-		size_t n = x->watch.flags & STREAM_SAW_ERROR ? 0 : error_text(x, why, text, sizeof(text));
+	if (x->stream && x->framing != HTTP_BODY_LENGTH) {
+		size_t n = x->watch.flags & (STREAM_SAW_ERROR | STREAM_SAW_FINAL) ? 0 : error_text(x, why, text, sizeof(text));
 
 		if (put_body(x, NULL, 0, text, n, true))
 			exchange_end(x);
@@ -169,7 +171,7 @@ static void complete(struct exchange *x, struct span *parts, unsigned n)
 	bool ok = !stream || x->watch.flags & STREAM_SAW_FINAL;
 
 	/* Ollama ends a crashed stream cleanly; only the missing final object tells.  Where it said so itself, that is enough. */
-	if (!ok && !(x->watch.flags & STREAM_SAW_ERROR) && x->chunked)
+	if (!ok && !(x->watch.flags & STREAM_SAW_ERROR) && x->framing != HTTP_BODY_LENGTH)
 		extra = error_text(x, "its stream ended without a final object", text, sizeof(text));
 	if (!put_body(x, parts, n, text, extra, true))
 		return;

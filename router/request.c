@@ -72,8 +72,8 @@ static bool check_kind(struct exchange *x)
 bool exchange_route(struct exchange *x, const struct http_head *h)
 {
 	struct http_fault bad = {400, "the path is not acceptable: it holds an encoded '/', a dot segment, a bad escape or a control byte"};
+	struct span tail = {0}, type = http_header_get(h, HTTP_H_CONTENT_TYPE);
 	char path[256], allow[64];
-	struct span tail = {0};
 
 	x->method = (uint8_t)h->method;
 	if (http_path_decode(h->path, path, sizeof(path)) < 0) {
@@ -102,7 +102,7 @@ bool exchange_route(struct exchange *x, const struct http_head *h)
 		answer_error(x, 415, 0, "a request body with Content-Encoding cannot be routed; send it unencoded");
 		return false;
 	}
-	if (!span_copy(x->content_type, sizeof(x->content_type), http_header_get(h, HTTP_H_CONTENT_TYPE)))
+	if (!type.n || !span_copy(x->content_type, sizeof(x->content_type), type))
 		snprintf(x->content_type, sizeof(x->content_type), "application/json");
 	return check_kind(x);
 }

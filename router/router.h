@@ -136,7 +136,8 @@ struct exchange {
 	size_t body_max; /* its announced length, or the limit */
 	struct http_body in;  /* decoder of the request body */
 	struct stream_watch watch;
-	struct carry error; /* the error answer being judged */
+	struct carry error; /* the error answer being judged, of this type */
+	char error_type[80];
 	struct fan *fan;
 	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
 	uint16_t status;   /* of the answer */
@@ -277,6 +278,8 @@ unsigned view_active(struct router *r);
 
 void queue_submit(struct exchange *x);
 void queue_remove(struct exchange *x);
+/* An instance that has not failed this request could take it, now or when it has a place. */
+bool queue_has_way(const struct exchange *x);
 /* Something changed: a place is free, a model resident, a slot ready. */
 void queue_pump(struct router *r);
 /* Give the place of a dispatched exchange back; `hold_ns` > 0: only after so long. */
@@ -316,10 +319,12 @@ struct upstream {
 	bool reuse;     /* the answer allows another request */
 };
 
-/* Send `n` bytes of a complete request to a slot, on a pooled connection or a new one.  The bytes stay the caller's and must live
- * until an answer head or `broken`.  NULL: no connection could even be begun (`why`). */
-struct upstream *upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh,
-			       const struct up_user *user, void *owner, struct why *why);
+/* Send `n` bytes of a complete request to a slot, on a pooled connection or (`fresh`) surely on a new one.  The bytes stay the caller's
+ * and must live until an answer head or `broken`.  0; -errno: no connection could even be begun (`why`). */
+int upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh, const struct up_user *user,
+		  void *owner, struct upstream **out, struct why *why);
+/* That error is this process's own want of descriptors or memory, and no fault of the instance. */
+bool upstream_is_shortage(int err);
 /* The user no longer wants it: close. */
 void upstream_abandon(struct upstream *up);
 void upstream_pause(struct upstream *up, bool paused);

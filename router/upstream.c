@@ -81,17 +81,15 @@ static int open_socket(const struct proc_addr *a, bool *connecting)
 	return fd;
 }
 
-static struct upstream *connect_new(struct router *r, unsigned slot, struct why *why)
+static int connect_new(struct router *r, unsigned slot, struct upstream **out, struct why *why)
 {
 	const struct proc_addr *a = &r->conf.slots[slot].addr;
 	struct upstream *up;
 	bool connecting;
 	int fd = open_socket(a, &connecting);
 
-	if (fd < 0) {
-		why_set(why, fd, "cannot connect to %s: %s", a->text, strerror(-fd));
-		return NULL;
-	}
+	if (fd < 0)
+		return why_set(why, fd, "cannot connect to %s: %s", a->text, strerror(-fd));
 	up = calloc(1, sizeof(*up));
 	if (!up || conn_init(&up->c, r->base, fd, &OPS, connecting)) {
 		if (!up)
@@ -99,8 +97,7 @@ static struct upstream *connect_new(struct router *r, unsigned slot, struct why 
 		else
 			conn_close(&up->c, false);
 		free(up);
-		why_set(why, -ENOMEM, "out of memory for a connection to %s", a->text);
-		return NULL;
+		return why_set(why, -ENOMEM, "out of memory for a connection to %s", a->text);
 	}
 	up->r = r;
 	up->slot = (uint8_t)slot;
@@ -108,7 +105,8 @@ static struct upstream *connect_new(struct router *r, unsigned slot, struct why 
 	up->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.connect_ns);
 	LIST_INSERT_HEAD(&r->busy, up, link);
 	shm_add(&r->count->upstreams, 1);
-	return up;
+	*out = up;
+	return 0;
 }
 
 static struct upstream *take_idle(struct router *r, unsigned slot)
@@ -124,35 +122,36 @@ static struct upstream *take_idle(struct router *r, unsigned slot)
 	return up;
 }
 
-struct upstream *upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh,
-			       const struct up_user *user, void *owner, struct why *why)
+bool upstream_is_shortage(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS || err == -EADDRNOTAVAIL;
+}
+
+int upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh, const struct up_user *user,
+		  void *owner, struct upstream **out, struct why *why)
 {
 	struct upstream *up = fresh ? NULL : take_idle(r, slot);
-	int err;
+	bool pooled = up != NULL;
+	int rc = pooled ? 0 : connect_new(r, slot, &up, why);
 
-	if (!up)
-		up = connect_new(r, slot, why);
-	if (!up)
-		return NULL;
+	if (rc)
+		return rc;
 	up->user = user;
 	up->owner = owner;
 	up->method = (uint8_t)method;
 	up->interim = 0;
 	up->todo = (struct iovec){p, n};
-	if (up->state == UP_CONNECT)
-		return up;
-	err = conn_write_kept(&up->c, p, n);
-	if (err) {
-		bool pooled = up->served > 0;
-
-		close_and_bury(up);
-		/* A pooled connection that the instance had closed: nothing was lost yet, so take a new one. */
-		if (pooled && !fresh)
-			return upstream_send(r, slot, method, p, n, true, user, owner, why);
-		why_set(why, err, "cannot send to %s: %s", r->conf.slots[slot].addr.text, strerror(-err));
-		return NULL;
+	if (up->state != UP_CONNECT)
+		rc = conn_writev(&up->c, &up->todo, 1);
+	if (rc == 0) {
+		*out = up;
+		return 0;
 	}
-	return up;
+	close_and_bury(up);
+	/* A pooled connection that the instance had closed: nothing was lost yet, so take a new one. */
+	if (pooled)
+		return upstream_send(r, slot, method, p, n, true, user, owner, out, why);
+	return why_set(why, rc, "cannot send to %s: %s", r->conf.slots[slot].addr.text, strerror(-rc));
 }
 
 void upstream_pause(struct upstream *up, bool paused)
@@ -317,6 +316,17 @@ static void at_eof(struct upstream *up)
 	     false);
 }
 
+/* A server that takes no more of the request may have said why.  False: nothing has come. */
+static bool read_last_words(struct upstream *up)
+{
+	ssize_t n = conn_read(&up->c, up->r->scratch, sizeof(up->r->scratch));
+
+	if (n <= 0)
+		return false;
+	feed(up, up->r->scratch, (size_t)n);
+	return true;
+}
+
 static void readable(struct conn *c)
 {
 	struct upstream *up = of(c);
@@ -362,7 +372,9 @@ static void broken(struct conn *c)
 	struct upstream *up = of(c);
 	struct router *r = up->r;
 
-	fail(up, "the instance stopped taking the request", up->state == UP_CONNECT);
+	if (up->state != UP_HEAD || !read_last_words(up))
+		fail(up, "the instance stopped taking the request", up->state == UP_CONNECT);
+	exchange_flush_head(r);
 	router_turn(r);
 }
 
@@ -376,8 +388,7 @@ void upstream_tick(struct router *r, uint64_t now_ns)
 		next = LIST_NEXT(up, link);
 		if (up->state == UP_CONNECT && up->deadline_ns <= now_ns) {
 			fail(up, "no connection within the connect deadline", true);
-			/* The user may have opened or closed others: begin anew at the next tick. */
-			return;
+			next = LIST_FIRST(&r->busy); /* its user may have opened and closed others */
 		}
 	}
 }
