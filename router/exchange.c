@@ -49,6 +49,9 @@ void exchange_free(struct exchange *x)
 	if (x->up)
 		upstream_abandon(x->up);
 	x->up = NULL;
+	if (x->calm)
+		event_free(x->calm);
+	x->calm = NULL;
 	drop_body(x);
 	carry_free(&x->error);
 	LIST_REMOVE(x, link);
@@ -68,8 +71,7 @@ void exchange_end(struct exchange *x)
 
 /* --- places -------------------------------------------------------------------------------------------------------------------- */
 
-/* Give the place back.  `hold_ns`: the instance is believed to be busy with it for so long. */
-static void leave_slot(struct exchange *x, uint64_t hold_ns)
+void exchange_leave_slot(struct exchange *x, uint64_t hold_ns)
 {
 	int slot = x->slot;
 
@@ -167,7 +169,7 @@ void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reaso
 	if (rc == 0) {
 		x->reused = x->up->served > 0;
 	} else if (upstream_is_shortage(rc)) {
-		leave_slot(x, 0);
+		exchange_leave_slot(x, 0);
 		answer_error(x, 503, 1, "the service is short of descriptors or memory; try again in a second");
 	} else {
 		exchange_answer_broken(x, why.text, true);
@@ -188,14 +190,6 @@ static bool send_again(struct exchange *x)
 	return upstream_send(x->r, (unsigned)x->slot, HTTP_POST, p, n, true, &USER, x, &x->up, &why) == 0;
 }
 
-/* Close a parked request, keeping its place for as long as the instance is at it. */
-static void unpark(struct exchange *x, uint64_t hold_ns)
-{
-	shm_add(&x->r->count->parked, UINT64_MAX);
-	leave_slot(x, hold_ns);
-	exchange_free(x);
-}
-
 /* --- failure before the first byte ---------------------------------------------------------------------------------------------- */
 
 /* Another instance could still serve it, or, after a crash, the same one when it is back: into the queue again.  False: there is
@@ -214,7 +208,7 @@ static bool reroute(struct exchange *x, bool crash)
 	}
 	carry_free(&x->error);
 	shm_add(&r->count->failovers, 1);
-	leave_slot(x, 0);
+	exchange_leave_slot(x, 0);
 	queue_submit(x);
 	return true;
 }
@@ -234,78 +228,13 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 	log_line(LOG_WARNING_, &(struct log_about){.event = LOG_EV_UPSTREAM_FAILED, .slot = name, .model = x->model->key},
 		 "slot %s %s: request failed %s the first byte: %s", name, x->model->key, x->head_sent ? "after" : "before", why);
 	if (!x->client)
-		unpark(x, 0);
+		park_end(x);
 	else if (x->state == EX_STREAM)
 		relay_broken(x, why);
 	else if (!reroute(x, true)) {
-		leave_slot(x, 0);
+		exchange_leave_slot(x, 0);
 		answer_error(x, x->timed_out ? 504 : 502, 1, "the instance %s failed this request before it answered: %s; see `tsactl instance %s`", name, why,
 			     name);
-	}
-}
-
-/* --- the client leaves ---------------------------------------------------------------------------------------------------------- */
-
-/* How long the instance will still work on a prompt that nobody waits for: learned time per byte, less what has passed
- * (older Ollamas finish a prompt whose client left; ollama-api.md 5.4). */
-static uint64_t ghost_ns(const struct exchange *x, uint64_t now_ns)
-{
-	uint64_t need = x->r->slots[x->slot].ns_per_byte * x->text_bytes;
-	uint64_t spent = now_ns - x->sent_ns;
-
-	return need > spent ? need - spent : 0;
-}
-
-/* May an abandoned request be closed upstream?  Never before the server has settled it: a request closed in its first moments
- * leaks a descriptor there for ever, and one that loads a model would kill the load (design.md 5.9). */
-static uint64_t park_until(const struct exchange *x)
-{
-	const struct slot *s = &x->r->slots[x->slot];
-
-	if (x->cold || s->state != SHM_STATE_READY)
-		return clock_after_ns(x->sent_ns, x->r->conf.first_ns);
-	return clock_after_ns(x->sent_ns, x->r->conf.park_ns);
-}
-
-static void park(struct exchange *x)
-{
-	uint64_t now = clock_now_ns();
-
-	shm_add(&x->r->count->parked, 1);
-	x->deadline_ns = park_until(x);
-	if (x->deadline_ns <= now)
-		unpark(x, ghost_ns(x, now));
-}
-
-void exchange_client_gone(struct exchange *x)
-{
-	struct router *r = x->r;
-
-	x->client = NULL;
-	exchange_count(x, 499);
-	if (x->slot >= 0 && r->page)
-		shm_add(&r->page->slot[x->slot].aborted, 1);
-	switch ((enum exchange_state)x->state) {
-	case EX_WAIT:
-		queue_remove(x);
-		exchange_free(x);
-		break;
-	case EX_SENT:
-		park(x);
-		break;
-	case EX_ERROR:
-	case EX_STREAM:
-		leave_slot(x, 0);
-		exchange_free(x);
-		break;
-	case EX_FAN:
-		fan_client_gone(x->fan);
-		exchange_free(x);
-		break;
-	case EX_BODY:
-	case EX_LOCAL:
-		exchange_free(x);
-		break;
 	}
 }
 
@@ -337,9 +266,8 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 {
 	uint64_t now = clock_now_ns();
 
-	if (!x->client) {
-		/* Parked, and the server has settled it: now it may be closed.  Generation stops, so the place is free. */
-		unpark(x, 0);
+	if (!x->client) { /* parked, and the server has settled it */
+		park_answer(x);
 		return;
 	}
 	x->status = (uint16_t)head->status;
@@ -407,7 +335,7 @@ static void judge(struct exchange *x)
 	}
 	if (blame != BLAME_CLIENT && reroute(x, blame == BLAME_CRASH))
 		return;
-	leave_slot(x, 0);
+	exchange_leave_slot(x, 0);
 	answer_body(x, x->status, x->error_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
 }
 
@@ -417,6 +345,10 @@ void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, b
 		x->up = NULL; /* back in its pool, or closed */
 	if (x->state == EX_STREAM) {
 		relay_bytes(x, parts, n, done);
+		return;
+	}
+	if (x->state == EX_UNHEARD) {
+		park_bytes(x, done);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
@@ -468,7 +400,7 @@ void exchange_finished(struct exchange *x, bool ok)
 		shm_set(&p->total_ewma_ns, old ? (old * 7 + took) / 8 : took);
 		shm_hist_add(p->total_hist, took);
 	}
-	leave_slot(x, 0);
+	exchange_leave_slot(x, 0);
 }
 
 /* --- decisions and deadlines ---------------------------------------------------------------------------------------------------- */
@@ -508,7 +440,7 @@ static void expired_waiting(struct exchange *x)
 		answer_error(x, 503, 5, "no instance that has '%s' became ready in time; see `tsactl instances`", x->model->key);
 }
 
-void exchange_expired(struct exchange *x, uint64_t now_ns)
+void exchange_expired(struct exchange *x)
 {
 	switch ((enum exchange_state)x->state) {
 	case EX_WAIT:
@@ -516,7 +448,7 @@ void exchange_expired(struct exchange *x, uint64_t now_ns)
 		break;
 	case EX_SENT:
 		if (!x->client) {
-			unpark(x, ghost_ns(x, now_ns));
+			park_end(x);
 			break;
 		}
 		x->reused = false;
@@ -531,6 +463,9 @@ void exchange_expired(struct exchange *x, uint64_t now_ns)
 			upstream_abandon(x->up);
 		x->up = NULL;
 		exchange_answer_broken(x, "its answer paused for longer than the gap deadline", false);
+		break;
+	case EX_UNHEARD:
+		park_end(x);
 		break;
 	case EX_FAN:
 		fan_expired(x->fan);
@@ -548,6 +483,6 @@ void exchange_tick(struct router *r, uint64_t now_ns)
 	for (x = LIST_FIRST(&r->exchanges); x; x = next) {
 		next = LIST_NEXT(x, link);
 		if (x->deadline_ns <= now_ns && !x->dead)
-			exchange_expired(x, now_ns);
+			exchange_expired(x);
 	}
 }

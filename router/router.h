@@ -108,6 +108,7 @@ enum exchange_state {
 	EX_SENT,     /* with an instance, no byte of the answer yet */
 	EX_ERROR,    /* an error answer is being read before it is judged */
 	EX_STREAM,   /* the answer is being relayed */
+	EX_UNHEARD,  /* its client has gone; the answer is read on until it may be closed */
 	EX_LOCAL,    /* answered by the router itself */
 	EX_FAN,      /* answered from several instances (fan.c) */
 };
@@ -139,6 +140,7 @@ struct exchange {
 	struct carry error; /* the error answer being judged, of this type */
 	char error_type[80];
 	struct fan *fan;
+	struct event *calm; /* UNHEARD: nothing has come for a moment */
 	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
 	uint16_t status;   /* of the answer */
 	uint8_t state;     /* enum exchange_state */
@@ -177,12 +179,10 @@ struct exchange *exchange_create(struct router *r, struct client *cl);
 void exchange_free(struct exchange *x);
 /* The body is complete: decide. */
 void exchange_ready(struct exchange *x);
-/* The client left, before or after anything. */
-void exchange_client_gone(struct exchange *x);
 /* `slot` has been chosen and a place taken: send. */
 void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reason, bool resident);
 /* Its deadline has passed. */
-void exchange_expired(struct exchange *x, uint64_t now_ns);
+void exchange_expired(struct exchange *x);
 /* What the upstream says (upstream.c). */
 void exchange_answer_head(struct exchange *x, const struct http_head *head);
 void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, bool done);
@@ -192,6 +192,18 @@ void exchange_flush_head(struct router *r);
 void exchange_count(struct exchange *x, unsigned status);
 /* The answer came to its end: count it, give the place back. */
 void exchange_finished(struct exchange *x, bool ok);
+/* Give the place back; `hold_ns` > 0: the instance is believed to be busy with it for so long. */
+void exchange_leave_slot(struct exchange *x, uint64_t hold_ns);
+
+/* --- park.c: the client has gone, the instance is at it ----------------------------------------------------------------------------- */
+
+/* The client left, before or after anything. */
+void exchange_client_gone(struct exchange *x);
+/* The answer of a parked exchange has begun; more of it has come.  They may free x. */
+void park_answer(struct exchange *x);
+void park_bytes(struct exchange *x, bool done);
+/* Close a parked exchange's upstream and free it. */
+void park_end(struct exchange *x);
 
 /* --- relay.c: the answer on its way to the client ------------------------------------------------------------------------------- */
 
