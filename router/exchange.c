@@ -9,8 +9,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define PENALTY_MIN_NS (1ULL * NS_PER_S) /* an instance that failed a request is avoided so long, doubled with each failure ... */
-#define PENALTY_MAX_NS (16ULL * NS_PER_S) /* ... up to this */
+/* An instance that failed a request is avoided so long, doubled when it fails again after that, at most four times: 16 s. */
+#define PENALTY_NS    (1ULL * NS_PER_S)
+#define PENALTY_TWICE 4U
 
 struct exchange *exchange_create(struct router *r, struct client *cl)
 {
@@ -87,22 +88,28 @@ static void count_slot(struct exchange *x, unsigned slot, bool ok)
 	struct slot *s = &x->r->slots[slot];
 
 	s->fail_streak = ok ? 0 : s->fail_streak + 1;
-	if (ok)
+	if (ok) {
 		s->penalty_ns = 0;
+		s->penalties = 0;
+	}
 	if (!p)
 		return;
 	shm_add(ok ? &p->served : &p->failed, 1);
 	shm_set(&p->fail_streak, s->fail_streak);
 }
 
-/* Keep away from an instance that just failed; its first byte for somebody else ends that. */
+/* Keep away from an instance that just failed; a whole answer to somebody else ends that.  One death fails all that was in flight:
+ * what fails during the pause was sent before it and tells nothing new. */
 static void penalise(struct exchange *x, unsigned slot)
 {
 	struct slot *s = &x->r->slots[slot];
-	unsigned shift = s->fail_streak > 4 ? 4 : s->fail_streak ? s->fail_streak - 1 : 0;
-	uint64_t span = PENALTY_MIN_NS << shift;
+	uint64_t now = clock_now_ns();
 
-	s->penalty_ns = clock_after_ns(clock_now_ns(), span < PENALTY_MAX_NS ? span : PENALTY_MAX_NS);
+	if (s->penalty_ns > now)
+		return;
+	s->penalty_ns = clock_after_ns(now, PENALTY_NS << s->penalties);
+	if (s->penalties < PENALTY_TWICE)
+		s->penalties++;
 }
 
 /* --- dispatch ------------------------------------------------------------------------------------------------------------------ */

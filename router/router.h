@@ -267,6 +267,7 @@ struct slot {
 	unsigned in_flight; /* ours */
 	unsigned fail_streak;
 	uint64_t penalty_ns; /* not before this time, after failures */
+	unsigned penalties;  /* in a row */
 	uint64_t fresh_ns;   /* when its worker was last heard */
 	uint64_t gen;
 	uint64_t models_change;
