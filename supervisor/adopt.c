@@ -37,6 +37,7 @@ static void state_make(struct sup *sup, struct state *s)
 	memcpy(s->board_id, sup->header.board_id, sizeof(s->board_id));
 	s->sup_gen = sup->gen;
 	s->sup = sup->self;
+	s->stopping = sup->phase != SUP_UP;
 	for (struct sup_child *c = sup_child_next(sup, NULL); c; c = sup_child_next(sup, c))
 		state_child_add(s, c);
 	for (unsigned i = 0; i < SHM_SLOTS; i++) {

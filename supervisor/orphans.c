@@ -315,9 +315,10 @@ int sup_orphans_sweep(struct sup *sup)
 	static struct sweep children, ollamas;
 	static struct state state;
 
-	if (comes_back())
-		return 0;
 	sup_adopt_read(sup, &state);
+	/* Killed in the middle of its stop it does not come back. */
+	if (!state.stopping && comes_back())
+		return 0;
 	for (unsigned i = 0; i < state.n_children; i++)
 		sweep_add(&children, &state.children[i].process);
 	for (unsigned i = 0; i < state.n_ollamas; i++)

@@ -56,6 +56,8 @@ int state_print(const struct state *s, char *buf, size_t size)
 	print(&o, "boot %016" PRIx64 " %016" PRIx64 "\n", s->boot_id[0], s->boot_id[1]);
 	print(&o, "board %016" PRIx64 " %016" PRIx64 "\n", s->board_id[0], s->board_id[1]);
 	print(&o, "supervisor %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", s->sup_gen, s->sup.pid, s->sup.start);
+	if (s->stopping)
+		print(&o, "stopping\n");
 	print_children(&o, s);
 	for (unsigned i = 0; i < s->n_ollamas; i++)
 		print(&o, "ollama %" PRIu32 " %" PRIu64 " %" PRIu64 " %s\n", s->ollamas[i].slot, s->ollamas[i].process.pid,
@@ -176,13 +178,20 @@ static bool take_drained(const char *const *w, struct state *s)
 	return true;
 }
 
+static bool take_stopping(const char *const *w, struct state *s)
+{
+	(void)w;
+	s->stopping = true;
+	return true;
+}
+
 static const struct fact {
 	const char *word;
 	unsigned words; /* behind it */
 	bool (*take)(const char *const *words, struct state *s);
 } FACTS[] = {
-	{"boot", 2, take_boot},   {"board", 2, take_board},   {"supervisor", 3, take_supervisor},
-	{"child", 7, take_child}, {"ollama", 4, take_ollama}, {"drained", 1, take_drained},
+	{"boot", 2, take_boot},     {"board", 2, take_board},     {"supervisor", 3, take_supervisor}, {"child", 7, take_child},
+	{"ollama", 4, take_ollama}, {"drained", 1, take_drained}, {"stopping", 0, take_stopping},
 };
 
 /* Cut a line at its spaces, in place.  False: too many words. */

@@ -4,6 +4,7 @@
  * another version may have written it, or somebody's editor.  One line is one fact; a line that does not fit is an error. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct state {
 	uint64_t board_id[2];
 	uint64_t sup_gen;
 	struct proc_process sup;
+	bool stopping; /* it was told to end; should it die, nobody shall take over what it leaves */
 	unsigned n_children;
 	unsigned n_ollamas;
 	unsigned n_drained;

@@ -35,6 +35,7 @@ void sup_stop(struct sup *sup)
 		sup->phase = SUP_STOP_ROUTERS;
 		sup_board_header(sup); /* routers answer /readyz by it */
 		sup_notify_say(sup, "STOPPING=1");
+		sup_adopt_save(sup); /* tsad --reap must know it, even if we are killed at it */
 	}
 	if (sup->phase == SUP_STOP_ROUTERS) {
 		stop_role(sup, PROC_ROUTER, drain_ns);

@@ -22,6 +22,7 @@ static void sample_make(unsigned children)
 	sample.board_id[1] = 1;
 	sample.sup_gen = 3;
 	sample.sup = (struct proc_process){4711, 123456};
+	sample.stopping = children > 16;
 	for (unsigned i = 0; i < children; i++) {
 		sample.children[i] =
 			(struct state_child){.role = PROC_WORKER, .index = i, .gen = UINT32_MAX, .process = {INT32_MAX, INT64_MAX}, .identity = UINT64_MAX};
@@ -125,6 +126,7 @@ static void foreign_lines_are_refused(void **state)
 		"ollama 0 1 1 a\nollama 0 1 1 a\n",
 		"drained /etc/passwd\n",
 		"drained\n",
+		"stopping 1\n",
 		"boot 0 0\n",
 		"board 000000000000000g 0000000000000000\n",
 		"supervisor 1 2\n",
