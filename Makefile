@@ -100,6 +100,7 @@ help:
 	@echo 'make flow       flow tests with the real programs; some of them: make flow T=test_chat'
 	@echo 'make race       writers of the board killed in mid-line, readers never torn'
 	@echo 'make asan       the unit and flow tests under AddressSanitizer and UBSan'
+	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
 	@echo 'make lint       include lattice, banned calls, tables against man pages, man pages'
 	@echo 'make format     clang-format over all C files'
@@ -157,7 +158,7 @@ race: $(RACE_BIN)
 	@tests/run-unit $^
 
 # `make test` is the whole proof: it installs what is missing, builds, and runs every part; the last line counts.
-.PHONY: deps test flow lint fuzz bench asan run
+.PHONY: deps test test-vm flow lint fuzz bench asan run
 deps:
 	@tools/dev/deps test
 run:
@@ -186,6 +187,8 @@ asan:
 	@command -v clang >/dev/null || true
 	@$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined all unit-programs
 	@TSA_PATIENCE=4 tests/all build/address,undefined
+test-vm: all
+	@tests/vm/run $(B) $(T)
 bench: all
 	@tests/bench/run
 
