@@ -11,6 +11,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('TSA_BUILD', ROOT / 'build')).resolve()
+SANITIZED = 'address' in BUILD.name  # its quarantine keeps what was freed: resident memory then says nothing
 PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulators are slower
 
 
