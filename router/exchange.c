@@ -355,7 +355,7 @@ void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, b
 		return;
 	}
 	if (x->state == EX_UNHEARD) {
-		park_bytes(x, done);
+		park_bytes(x, n, done);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)

@@ -6,14 +6,16 @@
  *   while a token is handed over      a place: the producer waits, place in hand, for a reader that has just gone, and after
  *                                     OLLAMA_NUM_PARALLEL of these the model answers nobody until it is loaded again
  *
- * So a request without an answer is parked for a while, and an answer is read on until it pauses between two tokens.  What flows so
- * fast that it never pauses is soon over. */
+ * So a request without an answer is parked for a while; and an answer is read on until its pace is known, then closed in the middle
+ * between two tokens.  One that is too fast for that is soon over: it is read to its end. */
 #include "base/bug.h"
 #include "base/clock.h"
 #include "router/router.h"
 
-#define CALM_NS (3 * NS_PER_MS) /* nothing came for so long: the next token is not being handed over just now */
-#define READ_NS (10 * NS_PER_S) /* an answer without such a pause is closed after this all the same */
+#define PACE_TOKENS 3U              /* so many tokens tell the pace */
+#define PACE_NS     (4 * NS_PER_MS) /* between two tokens; below this there is no middle to be sure of */
+#define STILL_NS    (1 * NS_PER_S)  /* nothing came for so long: nothing is being handed over */
+#define READ_NS     (10 * NS_PER_S) /* the longest it is read on */
 
 /* How long the instance will still work on a prompt that nobody waits for: learned time per byte, less what has passed
  * (older Ollamas finish a prompt whose client left; ollama-api.md 5.4). */
@@ -55,26 +57,34 @@ static void on_calm(evutil_socket_t fd, short what, void *arg)
 	router_turn(r);
 }
 
-static bool calm_arm(struct exchange *x)
+static void calm_arm(struct exchange *x, uint64_t span_ns)
 {
-	static const struct timeval CALM = {.tv_usec = CALM_NS / NS_PER_US};
+	struct timeval tv = {.tv_sec = (time_t)(span_ns / NS_PER_S), .tv_usec = (suseconds_t)(span_ns % NS_PER_S / NS_PER_US)};
 
-	return x->calm && event_add(x->calm, &CALM) == 0;
+	if (!x->calm || event_add(x->calm, &tv))
+		park_end(x);
 }
 
 void park_answer(struct exchange *x)
 {
 	x->state = EX_UNHEARD;
-	x->deadline_ns = clock_after_ns(clock_now_ns(), READ_NS);
+	x->unheard_ns = clock_now_ns();
+	x->deadline_ns = clock_after_ns(x->unheard_ns, READ_NS);
 	x->calm = evtimer_new(x->r->base, on_calm, x);
-	if (!calm_arm(x))
-		park_end(x);
+	calm_arm(x, STILL_NS);
 }
 
-void park_bytes(struct exchange *x, bool done)
+void park_bytes(struct exchange *x, unsigned n, bool done)
 {
-	if (done || !calm_arm(x))
+	uint64_t pace;
+
+	if (done) {
 		park_end(x);
+		return;
+	}
+	x->unheard += n;
+	pace = (clock_now_ns() - x->unheard_ns) / (x->unheard + 1);
+	calm_arm(x, x->unheard >= PACE_TOKENS && pace >= PACE_NS && pace < STILL_NS ? pace / 2 : STILL_NS);
 }
 
 /* --- the client leaves -------------------------------------------------------------------------------------------------------------- */

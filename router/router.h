@@ -140,7 +140,9 @@ struct exchange {
 	struct carry error; /* the error answer being judged, of this type */
 	char error_type[80];
 	struct fan *fan;
-	struct event *calm; /* UNHEARD: nothing has come for a moment */
+	struct event *calm;  /* UNHEARD: fires when it may be closed */
+	uint64_t unheard_ns; /* since when */
+	uint32_t unheard;    /* chunks since then */
 	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
 	uint16_t status;   /* of the answer */
 	uint8_t state;     /* enum exchange_state */
@@ -199,9 +201,9 @@ void exchange_leave_slot(struct exchange *x, uint64_t hold_ns);
 
 /* The client left, before or after anything. */
 void exchange_client_gone(struct exchange *x);
-/* The answer of a parked exchange has begun; more of it has come.  They may free x. */
+/* The answer of a parked exchange has begun; `n` chunks of it have come.  They may free x. */
 void park_answer(struct exchange *x);
-void park_bytes(struct exchange *x, bool done);
+void park_bytes(struct exchange *x, unsigned n, bool done);
 /* Close a parked exchange's upstream and free it. */
 void park_end(struct exchange *x);
 
