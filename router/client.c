@@ -127,6 +127,8 @@ void client_done(struct client *cl)
 
 /* --- request body -------------------------------------------------------------------------------------------------------------- */
 
+#define BODY_STEP (256 * 1024) /* of an announced body, memory for so much is taken at once */
+
 /* Memory for bodies of all requests together. */
 static uint64_t body_room(const struct router *r)
 {
@@ -135,7 +137,7 @@ static uint64_t body_room(const struct router *r)
 	return room > ROUTER_BODIES_MIN ? room : ROUTER_BODIES_MIN;
 }
 
-/* Room for `more` payload bytes, and for as many again: an announced length takes memory only as it comes. */
+/* Room for `more` payload bytes, and for as many again: a long body takes memory only as it comes. */
 static bool body_reserve(struct exchange *x, size_t more)
 {
 	struct router *r = x->r;
@@ -144,7 +146,11 @@ static bool body_reserve(struct exchange *x, size_t more)
 
 	if (EX_HEADROOM + want + EX_SLACK <= x->body_cap)
 		return true;
-	want = want < x->body_max - want ? 2 * want : x->body_max;
+	want *= 2;
+	if (x->in.framing == HTTP_BODY_LENGTH && want < BODY_STEP)
+		want = BODY_STEP;
+	if (want > x->body_max)
+		want = x->body_max;
 	cap = EX_HEADROOM + want + EX_SLACK;
 	if (r->held_bytes - x->body_cap + cap > body_room(r))
 		return false;

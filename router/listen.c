@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
 #define ACCEPT_BATCH 64
+#define OWN_FDS      32 /* listeners, the board, the event loop, the supervisor, the log, and a few to spare */
 
 static void pause_listening(struct router *r, bool on)
 {
@@ -32,7 +34,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
 		int c;
 
-		if (r->n_clients >= r->conf.conns) {
+		if (r->n_clients >= r->room) {
 			/* Those beyond the limit wait in the kernel's backlog. */
 			pause_listening(r, true);
 			break;
@@ -52,8 +54,25 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 void listen_resume(struct router *r)
 {
-	if (!r->accepting && !r->draining && r->configured && r->n_clients < r->conf.conns)
+	if (!r->accepting && !r->draining && r->configured && r->n_clients < r->room)
 		pause_listening(r, false);
+}
+
+void listen_measure(struct router *r)
+{
+	unsigned own = OWN_FDS, room = r->conf.conns, was = r->room;
+	struct rlimit fds;
+
+	for (unsigned i = 0; i < PROC_SLOTS; i++)
+		if (r->conf.slots[i].used)
+			own += r->conf.slots[i].places + ROUTER_IDLE_SPARE;
+	if (getrlimit(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur != RLIM_INFINITY && fds.rlim_cur < (uint64_t)room + own)
+		room = (unsigned)(fds.rlim_cur > 2 * own ? fds.rlim_cur - own : fds.rlim_cur / 2);
+	r->room = room;
+	if (room != was && room < r->conf.conns)
+		log_warning("router %u: %u connections at a time and not %u, for there are %llu descriptors; raise LimitNOFILE or lower "
+			    "limits.connections",
+			    r->conf.common.index, room, r->conf.conns, (unsigned long long)fds.rlim_cur);
 }
 
 void listen_stop(struct router *r)

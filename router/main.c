@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -69,6 +70,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		client_tick(r, now);
 		exchange_tick(r, now);
 		upstream_tick(r, now);
+		listen_measure(r);
 		listen_resume(r);
 	}
 	/* Requests whose clients have left are parked: closing them now would harm their instance (exchange.c). */
@@ -100,6 +102,17 @@ void queue_poll(struct router *r, bool on)
 		event_del(r->poll);
 }
 
+/* The soft limit is for programs that use select(2). */
+static void raise_descriptors(void)
+{
+	struct rlimit fds;
+
+	if (getrlimit(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < fds.rlim_max) {
+		fds.rlim_cur = fds.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &fds);
+	}
+}
+
 static struct router *router_create(void)
 {
 	struct router *r = calloc(1, sizeof(*r));
@@ -123,6 +136,25 @@ static struct router *router_create(void)
 	return r->tick && r->poll ? r : NULL;
 }
 
+/* Everything goes, so that a leak checker sees what was lost on the way. */
+static void router_destroy(struct router *r)
+{
+	r->pumping = true; /* nobody is sent anywhere any more */
+	listen_stop(r);
+	while (!LIST_EMPTY(&r->clients))
+		client_free(LIST_FIRST(&r->clients), true);
+	while (!LIST_EMPTY(&r->exchanges))
+		exchange_free(LIST_FIRST(&r->exchanges));
+	upstream_drop_idle(r, -1);
+	router_turn(r);
+	orders_stop(r);
+	event_free(r->tick);
+	event_free(r->poll);
+	event_base_free(r->base);
+	free(r->models);
+	free(r);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct timeval TICK = {.tv_usec = ROUTER_TICK_NS / 1000};
@@ -142,6 +174,7 @@ int main(int argc, char **argv)
 	 * clear them anew for the next one (13 of 145 us per 200 KB request). */
 	mallopt(M_MMAP_THRESHOLD, HEAP_BODY_BYTES);
 	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE_BYTES);
+	raise_descriptors();
 	r = router_create();
 	if (!r) {
 		log_err("out of memory at the start");
@@ -151,6 +184,7 @@ int main(int argc, char **argv)
 	event_add(r->tick, &TICK);
 	event_base_dispatch(r->base);
 	log_notice("router %u: ends", r->conf.common.index);
+	router_destroy(r);
 	log_flush();
 	return 0;
 }

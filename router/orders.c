@@ -63,8 +63,10 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 	struct why why = {0};
 
 	for (unsigned i = 0; i < PROC_SLOTS; i++)
-		if (memcmp(&r->conf.slots[i].addr, &conf->slots[i].addr, sizeof(conf->slots[i].addr)) != 0)
+		if (memcmp(&r->conf.slots[i].addr, &conf->slots[i].addr, sizeof(conf->slots[i].addr)) != 0) {
+			r->slots[i].moves++; /* busy ones go when they are done */
 			upstream_drop_idle(r, (int)i);
+		}
 	r->conf = *conf;
 	if (r->conf.conns == 0 || r->conf.headers == 0 || r->conf.headers > HTTP_HEADERS_MAX || r->conf.routers > SHM_ROUTERS) {
 		log_err("the supervisor sent limits this router cannot keep; both programs must be of one build");
@@ -76,6 +78,7 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 	r->configured = true;
 	router_publish(r);
 	view_refresh(r, clock_now_ns());
+	listen_measure(r);
 	listen_resume(r);
 }
 
@@ -159,6 +162,18 @@ void orders_start(struct router *r)
 	evutil_make_socket_nonblocking(PROC_ORDERS_FD);
 	attach(r, PROC_ORDERS_FD);
 	(void)say_hello(r, PROC_ORDERS_FD);
+}
+
+void orders_stop(struct router *r)
+{
+	if (r->orders >= 0) {
+		event_free(r->orders_ev);
+		close(r->orders);
+	}
+	r->count = &r->spare;
+	shm_reader_close(&r->board);
+	shm_unmap(r->page, SHM_KIND_ROUTER);
+	r->page = NULL;
 }
 
 void orders_tick(struct router *r, uint64_t now_ns)

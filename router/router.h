@@ -272,6 +272,7 @@ struct slot {
 	unsigned penalties;  /* in a row */
 	uint64_t fresh_ns;   /* when its worker was last heard */
 	uint64_t gen;
+	uint32_t moves; /* times its address has changed */
 	uint64_t models_change;
 	uint64_t ns_per_byte; /* learned: time to the first byte per byte of prompt, moving average */
 	enum shm_state state;
@@ -327,6 +328,7 @@ struct upstream {
 	struct iovec todo;         /* request bytes not sent yet; owned by the user until the answer is complete */
 	struct http_body body;
 	uint32_t served;
+	uint32_t moves;   /* of its slot when it was opened */
 	uint16_t interim; /* 1xx heads seen */
 	uint8_t slot;
 	uint8_t state;  /* enum up_state */
@@ -358,8 +360,11 @@ void fan_expired(struct fan *f);
 void router_publish(struct router *r);
 void listen_set(struct router *r, const int *fds, unsigned n);
 void listen_resume(struct router *r);
+/* How many clients fit beside our own descriptors; the limit may have been changed from outside. */
+void listen_measure(struct router *r);
 void listen_stop(struct router *r);
 void orders_start(struct router *r);
+void orders_stop(struct router *r);
 void orders_tick(struct router *r, uint64_t now_ns);
 
 /* --- orders.c, listen.c, main.c ---------------------------------------------------------------------------------------------------- */
@@ -398,6 +403,7 @@ struct router {
 	LIST_HEAD(, exchange) exchanges;
 	LIST_HEAD(, upstream) busy;
 	unsigned n_clients;
+	unsigned room; /* clients at a time */
 	unsigned n_waiting;
 	unsigned active;
 	uint64_t held_bytes; /* request bodies in memory */

@@ -101,6 +101,7 @@ static int connect_new(struct router *r, unsigned slot, struct upstream **out, s
 	}
 	up->r = r;
 	up->slot = (uint8_t)slot;
+	up->moves = r->slots[slot].moves;
 	up->state = connecting ? UP_CONNECT : UP_HEAD;
 	up->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.connect_ns);
 	LIST_INSERT_HEAD(&r->busy, up, link);
@@ -166,7 +167,7 @@ static void finish(struct upstream *up, bool junk)
 
 	up->owner = NULL;
 	up->served++;
-	if (!up->reuse || junk || up->c.out || s->n_idle >= up->r->conf.slots[up->slot].places + ROUTER_IDLE_SPARE || !s->used) {
+	if (!up->reuse || junk || up->c.out || up->moves != s->moves || s->n_idle >= up->r->conf.slots[up->slot].places + ROUTER_IDLE_SPARE || !s->used) {
 		close_and_bury(up);
 		return;
 	}

@@ -1,6 +1,8 @@
 """The router at the edges of its limits: clients that are slow, greedy or gone, and what they may cost the others."""
 import asyncio
 import json
+import os
+import resource
 import socket
 import sys
 import threading
@@ -303,3 +305,47 @@ def test_the_words_of_two_failing_stores_are_their_own(front):
     body = b'{"model":"origin:latest"}'
     t = one(f.port, b'DELETE /api/delete HTTP/1.1\r\n' + HOST + b'Content-Length: %d\r\n\r\n' % len(body) + body)
     assert t.answers[0].status == 502 and t.answers[0].error() == 'i0: no; i1: no', t
+
+
+# --- want of descriptors ----------------------------------------------------------------------------------------------
+
+def cpu_seconds(pid):
+    u, s = open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[11:13]
+    return (int(u) + int(s)) / os.sysconf('SC_CLK_TCK')
+
+
+def test_without_descriptors_the_router_waits_and_recovers(front):
+    f = front()
+    resource.prlimit(f.pid, resource.RLIMIT_NOFILE, (64, 64))
+    wait_for(lambda: 'at a time and not' in f.tsad.text(), 5, 'the router has seen its limit')
+    socks = [socket.create_connection(('127.0.0.1', f.port)) for _ in range(300)]
+    before, start = cpu_seconds(f.pid), time.monotonic()
+    wait_for(lambda: time.monotonic() - start > 2, 5)
+    assert cpu_seconds(f.pid) - before < 0.2, 'it spins'
+    for s in socks[:20]:  # those that were let in are served
+        s.sendall(generate())
+        s.settimeout(10)
+        assert b' 200 OK' in s.recv(4096)
+    for s in socks:
+        s.close()
+    wait_for(lambda: one(f.port, generate()).answers[0].status == 200, 10)
+    assert f.instance('i0')['failed'] == 0
+
+
+def test_an_idle_router_sleeps_after_the_queue_was_used(front):
+    f = front(places=1)
+    f.origins[0].answer_next([b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'], 'hold')
+    holder, waiter = (socket.create_connection(('127.0.0.1', f.port)) for _ in range(2))
+    holder.sendall(generate())
+    wait_for(lambda: f.origins[0].played, 5)
+    waiter.sendall(generate())
+    wait_for(lambda: f.counters()['waiting'] == 1, 5)
+    waiter.close()
+    wait_for(lambda: f.counters()['waiting'] == 0, 5)
+    holder.close()
+
+    def switches():
+        return int(next(x for x in open(f'/proc/{f.pid}/status') if x.startswith('voluntary')).split()[1])
+    n, start = switches(), time.monotonic()
+    wait_for(lambda: time.monotonic() - start > 1, 5, every=1)
+    assert switches() - n < 60

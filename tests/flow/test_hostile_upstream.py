@@ -19,7 +19,7 @@ LANES = 12
 TEXT = ''.join(TOKENS)
 
 
-LARGE = 8 << 20  # more than the sockets between two processes hold: a server that stops reading is noticed
+LARGE = 32 << 20  # more than the sockets between two processes hold: a server that stops reading is noticed
 
 
 def request(model, path='/api/generate', stream=False, size=1):
