@@ -341,6 +341,26 @@ def crash_with_bad_file():
     return f'{len(load.verdicts)} requests'
 
 
+@check
+def crash_with_bad_file_for_long():
+    """a crash while the configuration stays bad until systemd gives up (StartLimitBurst): serving goes on; systemctl start takes everybody over"""
+    before, sockets = pids(settled()), listening_inodes()
+    bad = CONF_D / 'bad.conf'
+    with Load(short=1, streams=1) as load:
+        bad.write_text('instance "bad" {\n')
+        kill(main_pid())
+        wait_for(lambda: show('Result') == 'start-limit-hit' or show('SubState') == 'failed', 'systemd gives up', 3 * world.PATIENCE)
+        load.more()
+        bad.unlink()
+        must('systemctl', 'reset-failed', 'tsa')
+        must('systemctl', 'start', 'tsa')
+        s = settled()
+        load.more()
+    assert not load.bad(), load.bad()[:3]
+    assert pids(s) == before and listening_inodes() == sockets, (before, pids(s))
+    return f'{len(load.verdicts)} requests'
+
+
 # --- the end ------------------------------------------------------------------------------------------------------------------------------
 
 def ended(family, outside):
@@ -350,7 +370,7 @@ def ended(family, outside):
     assert not left, left
     assert run('pgrep', '-u', 'tsa').stdout == '', run('pgrep', '-a', '-u', 'tsa').stdout
     assert alive(outside) and not listening_inodes()
-    assert not pathlib.Path('/run/tsa').exists(), 'the runtime directory is left'
+    assert not pathlib.Path('/run/tsa/state').exists(), 'the state file is left'
 
 
 @check
@@ -436,10 +456,11 @@ def full_disk():
             wait_for(lambda: pids(settled())['worker started'] != before['worker started'], 'a new worker')
             wait_for(lambda: any('cannot write /run/tsa/state' in m for m in messages(since)), 'the sentence')
             fill.unlink()
-            wait_for(lambda: pathlib.Path('/run/tsa/state').stat().st_size > 0, 'the state file is written again')
+            now = pids(settled())
+            wait_for(lambda: f' {now["worker started"]} ' in pathlib.Path('/run/tsa/state').read_text(), 'the state file is written again')
             old = main_pid()
             kill(old)
-            supervisor_replaced(old)
+            assert pids(supervisor_replaced(old)) == now
             load.more()
         assert not load.bad(), load.bad()[:3]
         assert run('systemctl', 'stop', 'tsa').returncode == 0
