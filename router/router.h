@@ -273,7 +273,8 @@ struct slot {
 	uint64_t fresh_ns;   /* when its worker was last heard */
 	uint64_t gen;
 	uint32_t moves; /* times its address has changed */
-	uint64_t models_change;
+	uint64_t models_change; /* of the list taken last, and the worker it was of */
+	uint64_t models_gen;
 	uint64_t ns_per_byte; /* learned: time to the first byte per byte of prompt, moving average */
 	enum shm_state state;
 	enum shm_wanted wanted;

@@ -48,6 +48,7 @@ static void forget_models(struct router *r, unsigned slot)
 	take_models(r, slot, &none);
 	r->slots[slot].known = false;
 	r->slots[slot].models_change = 0;
+	r->slots[slot].models_gen = 0;
 }
 
 static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
@@ -65,10 +66,12 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 		s->fresh_ns = now_ns;
 		s->state = (enum shm_state)vital.state;
 		memcpy(s->version, vital.version, sizeof(s->version));
-		if (vital.models_change != s->models_change && shm_read_models(r->board, i, &models) == 0 &&
-		    models.gen == vital.gen) {
+		/* Before its first look into the store a worker shows an empty list: what was known stays known until then. */
+		if (vital.tags_ns && (vital.models_change != s->models_change || vital.gen != s->models_gen) &&
+		    shm_read_models(r->board, i, &models) == 0 && models.gen == vital.gen) {
 			take_models(r, i, &models);
 			s->models_change = vital.models_change;
+			s->models_gen = vital.gen;
 			s->known = true;
 		}
 	} else if (now_ns - s->fresh_ns > PROC_LASTGOOD_NS && s->state != SHM_STATE_NONE) {

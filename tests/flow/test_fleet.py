@@ -1,5 +1,7 @@
 """Routes answered for the whole fleet, headers, methods, paths, browsers."""
 import json
+import os
+import signal
 
 from fabric import BUILD, call, chat, get, wait_for
 
@@ -89,3 +91,22 @@ def test_programs_know_their_version():
         assert out.returncode == 0 and any(c.isdigit() for c in out.stdout), (p, out)
         if want.exists():
             assert want.read_text().strip() in out.stdout
+
+
+def test_a_model_is_not_called_unknown_before_every_store_was_read(sims, fabrics):
+    """A cold start, and later a crash of everything: clients may hear 503 for a while, never 404."""
+    s = sims(1)
+    os.kill(s.pid, signal.SIGSTOP)
+    f = fabrics(adopt=s.ports, ready=False)
+    seen = set()
+    wait_for(lambda: get(f.port, '/healthz')[0] == 200, 10, 'the router answers')
+    for _ in range(3):
+        seen.add(chat(f.port, 'sim:tokens=1')[0])
+    os.kill(s.pid, signal.SIGCONT)
+
+    def answered():
+        seen.add(chat(f.port, 'sim:tokens=1')[0])
+        return 200 in seen
+    wait_for(answered, 20, 'it is served in the end')
+    assert seen == {200, 503}
+    assert chat(f.port, model='really-unknown')[0] == 404
