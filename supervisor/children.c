@@ -68,7 +68,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	c->next_ns = 0;
 	if (c->state == SHM_CHILD_STARTING && sup_child_has_process(c) && !c->killed)
-		why_note(c, c->orders < 0 ? "did not say HELLO in time" : "was not ready in time");
+		why_note(c, c->greeted ? "was not ready in time" : "did not say HELLO in time");
 	else if (c->state == SHM_CHILD_STOPPING && !c->killed)
 		why_note(c, "did not stop in time");
 	sup_child_feed(c, LIFE_TIMER);
@@ -205,7 +205,7 @@ static void act_spawn(struct sup_child *c)
 	log_line(LOG_INFO_, &a, "%s started as process %llu (generation %u)", c->label, (unsigned long long)c->process.pid, c->gen);
 }
 
-/* c->process names the living process; sup_adopt_begin() has put it there. */
+/* c->process names the living process; sup_adopt_recall() has put it there. */
 static void act_await(struct sup_child *c)
 {
 	struct proc_process p = c->process;

@@ -70,6 +70,7 @@ static void slot_change(struct sup_slot *slot, const struct conf_instance *now, 
 		return;
 	}
 	slot->conf_gen++;
+	proc_backoff_lift(&slot->child.backoff); /* what failed was the old one */
 	if (change == CONF_RESTART) {
 		t->restarted++;
 		sup_child_stop(&slot->child, sup->conf->drain_ns, true);
@@ -80,6 +81,8 @@ static void slot_change(struct sup_slot *slot, const struct conf_instance *now, 
 	sup_slot_publish(slot);
 	if (slot->child.orders >= 0)
 		sup_orders_conf(&slot->child);
+	else if (slot->child.state == SHM_CHILD_QUARANTINED)
+		sup_child_feed(&slot->child, LIFE_LIFT);
 }
 
 static void slot_remove(struct sup_slot *slot, struct tally *t)
