@@ -260,8 +260,8 @@ def test_killing_ollama_under_load(own, store):
     assert [a[0] for a in answers] == [200] * 8, [a for a in answers if a[0] != 200]
     i = wait_for(lambda: settled(f), 60, 'ready again')
     assert i['ollama_pid'] not in (0, old) and 'signal 9' in i['ollama']['last_death']
-    assert not [p for p in orphan if alive(p)], 'the orphaned runner was ended'
-    assert i['ollama']['orphans'] >= 1 and len(store.runners()) >= 1
+    assert not [p for p in orphan if alive(p)], 'the orphaned runner has ended, by itself with a line it could not log or by us'
+    assert len(store.runners()) == 1
 
 
 def test_killing_the_runner_in_mid_stream(own, store):
