@@ -124,6 +124,11 @@ static void obey(struct router *r, const struct proc_msg *m, const void *payload
 
 static void lost(struct router *r)
 {
+	/* Before its configuration a router does not even know where to look for the next supervisor, who knows nothing of it either. */
+	if (!r->configured) {
+		event_base_loopbreak(r->base);
+		return;
+	}
 	log_warning("router %u: the supervisor is gone; serving on and looking for a new one", r->conf.common.index);
 	event_free(r->orders_ev);
 	r->orders_ev = NULL;

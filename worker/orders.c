@@ -100,7 +100,8 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	rc = o->ctl_path[0] ? proc_rehello_connect(o->ctl_path) : -ENOENT;
 	if (rc < 0) {
-		if (dir_gone(o))
+		/* Without a configuration we do not know where to look, and no supervisor knows of us. */
+		if (!o->ctl_path[0] || dir_gone(o))
 			o->orphaned(o->arg);
 		else
 			retry_arm(o);

@@ -23,7 +23,7 @@ struct orders {
 	/* A message; descriptors of *fds that are kept are set to -1 there, the others are closed afterwards. */
 	void (*take)(void *arg, const struct proc_msg *m, const void *payload, int *fds, unsigned n_fds);
 	void (*joined)(void *arg);   /* a new supervisor has taken our HELLO */
-	void (*orphaned)(void *arg); /* the state directory is gone: no supervisor can ever find us again */
+	void (*orphaned)(void *arg); /* the state directory is gone or was never told: no supervisor can find us again */
 	void *arg;
 	_Alignas(8) char buf[PROC_MSG_MAX];
 };

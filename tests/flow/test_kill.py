@@ -233,3 +233,18 @@ def test_a_started_ollama_survives_its_worker_and_ends_with_the_service(tmp_path
     finally:
         assert f.stop() == 0
     assert not alive(pid)
+
+
+def test_children_whose_supervisor_died_before_it_told_them_anything_end(tmp_path):
+    """They know no control socket to look for the next supervisor, and it knows nothing of them."""
+    import subprocess
+    from fabric import BUILD
+    for argv in (['tsa-router', '0'], ['tsa-worker', 'x'], ['tsa-worker', '--host']):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        p = subprocess.Popen([BUILD / argv[0], *argv[1:]], stderr=subprocess.DEVNULL, pass_fds=(3,),
+                             preexec_fn=lambda fd=theirs.fileno(): os.dup2(fd, 3))
+        theirs.close()
+        ours.settimeout(5)
+        assert ours.recv(4096), 'it says HELLO'
+        ours.close()
+        assert p.wait(5) == 0, argv
