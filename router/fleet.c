@@ -168,7 +168,8 @@ static void begin_show(struct exchange *x)
 		answer_error(x, 400, 0, "%s", view_fault_text(fault));
 		return;
 	}
-	model = v.at[VIEW_K_MODEL].kind > VIEW_NULL ? &v.at[VIEW_K_MODEL] : &v.at[VIEW_K_NAME];
+	/* Ollama's own command line writes an empty "model" beside the "name" it means. */
+	model = view_is_blank(&v.at[VIEW_K_MODEL]) ? &v.at[VIEW_K_NAME] : &v.at[VIEW_K_MODEL];
 	if (model->kind > VIEW_NULL && view_string(model, name, sizeof(name)) < 0) {
 		answer_error(x, 400, 0, "invalid model name");
 		return;
