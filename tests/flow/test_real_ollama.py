@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -234,6 +235,32 @@ def test_options_that_would_load_the_model_again_do_not(own, store):
     st, body, h = ask(f.port, options=dict(EXACT, num_predict=2, num_ctx=1024, num_thread=1), keep_alive=0)
     assert st == 200 and 'num_ctx' in h['x-tsa-adjusted'], body
     assert ask(f.port)[0] == 200 and store.runners() == before
+
+
+def test_ollamas_own_command_line(own):
+    f = own()
+
+    env = {'HOME': str(f.tmp), 'PATH': os.environ['PATH'], 'OLLAMA_HOST': f'127.0.0.1:{f.port}'}
+
+    def cli(*words):
+        return subprocess.run([OLLAMA, *words], env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert CHAT in cli('list').stdout and EMBED in cli('list').stdout
+    assert CHAT in cli('ps').stdout
+    assert 'llama' in cli('show', 'tiny').stdout, cli('show', 'tiny')
+    r = cli('show', 'nope')
+    assert r.returncode and 'not found' in r.stderr, r
+    r = cli('rm', 'tiny')
+    assert r.returncode and 'management' in r.stderr, r
+    with subprocess.Popen([OLLAMA, 'run', 'tiny', 'hello'], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as p:
+        try:
+            said = b''
+            while len(said) < 400:  # it would go on for ten contexts
+                more = os.read(p.stdout.fileno(), 400)
+                assert more, said
+                said += more
+        finally:
+            p.kill()
+    assert b'Error' not in said and b' b' in said, said
 
 
 # --- who may die -------------------------------------------------------------------------------------------------------------
