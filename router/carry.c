@@ -8,6 +8,8 @@ int carry_add(struct carry *c, const char *p, size_t n, size_t max)
 {
 	if (n > max || c->n > max - n)
 		return -E2BIG;
+	if (n == 0)
+		return 0;
 	if (c->n + n > c->cap) {
 		size_t cap = c->cap ? c->cap : 512;
 		char *q;

@@ -128,8 +128,8 @@ bool upstream_is_shortage(int err)
 	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS || err == -EADDRNOTAVAIL;
 }
 
-int upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh, const struct up_user *user,
-		  void *owner, struct upstream **out, struct why *why)
+int upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh,
+		  const struct up_user *user, void *owner, struct upstream **out, struct why *why)
 {
 	struct upstream *up = fresh ? NULL : take_idle(r, slot);
 	bool pooled = up != NULL;
@@ -167,7 +167,8 @@ static void finish(struct upstream *up, bool junk)
 
 	up->owner = NULL;
 	up->served++;
-	if (!up->reuse || junk || up->c.out || up->moves != s->moves || s->n_idle >= up->r->conf.slots[up->slot].places + ROUTER_IDLE_SPARE || !s->used) {
+	if (!up->reuse || junk || up->c.out || up->moves != s->moves ||
+	    s->n_idle >= up->r->conf.slots[up->slot].places + ROUTER_IDLE_SPARE || !s->used) {
 		close_and_bury(up);
 		return;
 	}
@@ -211,7 +212,7 @@ static bool take_body(struct upstream *up, const char *p, size_t n)
 	}
 }
 
-/* Head bytes at p; *used tells how many.  HTTP_DONE: up->r->head holds it. */
+/* Head bytes at p, the first `seen` of them looked at before.  HTTP_DONE: up->r->head holds it. */
 static enum http_result take_head(struct upstream *up, const char *p, size_t n, size_t seen, struct http_fault *fault)
 {
 	const struct http_limits limits = {.head_bytes = HTTP_HEAD_BYTES, .headers_max = HTTP_HEADERS_MAX};
@@ -242,61 +243,60 @@ static bool begin_answer(struct upstream *up)
 	return up->owner != NULL;
 }
 
-static void feed(struct upstream *up, const char *p, size_t n)
+/* Keep the part of a head that has come; `held` is what was kept before, when it begins there. */
+static void keep(struct upstream *up, struct carry *held, const char *p, size_t n)
+{
+	if (p == held->p) {
+		up->in = *held;
+		*held = (struct carry){0};
+	} else if (carry_add(&up->in, p, n, HTTP_HEAD_BYTES + ROUTER_SCRATCH)) {
+		fail(up, "out of memory for an answer head", false);
+	}
+}
+
+/* Bytes that begin with a head or with the rest of one; interim heads are passed over. */
+static void feed_heads(struct upstream *up, const char *p, size_t n)
 {
 	struct http_fault fault = {0};
+	struct carry held = {0};
+	size_t seen = up->in.n;
 
-	while (n && up->state == UP_HEAD) {
-		size_t seen = 0, used;
-		enum http_result res;
-
-		if (up->in.n) {
-			seen = up->in.n;
-			if (carry_add(&up->in, p, n, HTTP_HEAD_BYTES + ROUTER_SCRATCH)) {
-				fail(up, "out of memory for an answer head", false);
-				return;
-			}
-			p = up->in.p;
-			n = up->in.n;
-		}
-		res = take_head(up, p, n, seen, &fault);
-		if (res == HTTP_BAD) {
-			fail(up, fault.reason, false);
+	if (seen) {
+		if (carry_add(&up->in, p, n, HTTP_HEAD_BYTES + ROUTER_SCRATCH)) {
+			fail(up, "out of memory for an answer head", false);
 			return;
 		}
-		if (res == HTTP_MORE) {
-			if (!up->in.n && carry_add(&up->in, p, n, HTTP_HEAD_BYTES + ROUTER_SCRATCH))
-				fail(up, "out of memory for an answer head", false);
-			return;
-		}
-		used = up->r->head.head_bytes;
-		if (up->r->head.status >= 200) {
-			struct carry held = up->in;
-
-			up->in = (struct carry){0};
-			if (begin_answer(up))
-				take_body(up, p + used, n - used);
-			carry_free(&held);
-			return;
-		}
-		if (up->in.n) {
-			/* An interim head and what followed it: start over with the rest. */
-			carry_drop(&up->in, used);
-			p = NULL;
-			n = up->in.n;
-			if (n) {
-				struct carry held = up->in;
-
-				up->in = (struct carry){0};
-				feed(up, held.p, held.n);
-				carry_free(&held);
-			}
-			return;
-		}
-		p += used;
-		n -= used;
+		held = up->in;
+		up->in = (struct carry){0};
+		p = held.p;
+		n = held.n;
 	}
-	if (n && up->state == UP_BODY)
+	while (n) {
+		enum http_result res = take_head(up, p, n, seen, &fault);
+
+		seen = 0;
+		if (res == HTTP_BAD)
+			fail(up, fault.reason, false);
+		else if (res == HTTP_MORE)
+			keep(up, &held, p, n);
+		if (res != HTTP_DONE)
+			break;
+		p += up->r->head.head_bytes;
+		n -= up->r->head.head_bytes;
+		if (up->r->head.status >= 200) {
+			if (begin_answer(up))
+				take_body(up, p, n);
+			break;
+		}
+	}
+	carry_free(&held);
+}
+
+static void feed(struct upstream *up, const char *p, size_t n)
+{
+	if (up->state == UP_HEAD)
+		feed_heads(up, p, n);
+	else
 		take_body(up, p, n);
 }
 
