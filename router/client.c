@@ -14,6 +14,16 @@ static const struct conn_ops OPS;
 
 static void client_turn(struct client *cl, const char *p, size_t n);
 
+/* Work on what was carried. */
+static void turn_carried(struct client *cl)
+{
+	struct carry held = cl->in;
+
+	cl->in = (struct carry){0};
+	client_turn(cl, held.p, held.n);
+	carry_free(&held);
+}
+
 static struct client *of(struct conn *c)
 {
 	return container_of(c, struct client, c);
@@ -97,18 +107,14 @@ static bool must_read_first(const struct client *cl)
 static void next_head(struct client *cl)
 {
 	struct router *r = cl->r;
-	struct carry held = cl->in;
 
 	cl->state = CLIENT_HEAD;
 	cl->seen = 0;
-	cl->fresh = held.n == 0;
+	cl->fresh = cl->in.n == 0;
 	cl->deadline_ns = clock_after_ns(clock_now_ns(), cl->fresh ? r->conf.idle_ns : r->conf.head_ns);
 	conn_pause(&cl->c, false);
-	if (cl->turning || !held.n)
-		return;
-	cl->in = (struct carry){0};
-	client_turn(cl, held.p, held.n);
-	carry_free(&held);
+	if (cl->in.n && !cl->turning)
+		turn_carried(cl);
 }
 
 void client_done(struct client *cl)
@@ -399,16 +405,10 @@ static void got_bytes(struct client *cl, const char *p, size_t n)
 		cl->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.head_ns);
 	}
 	if (cl->in.n && cl->state == CLIENT_HEAD) {
-		struct carry held;
-
-		if (carry_add(&cl->in, p, n, r->conf.head_bytes + ROUTER_SCRATCH)) {
+		if (carry_add(&cl->in, p, n, r->conf.head_bytes + ROUTER_SCRATCH))
 			client_free(cl, true);
-			return;
-		}
-		held = cl->in;
-		cl->in = (struct carry){0};
-		client_turn(cl, held.p, held.n);
-		carry_free(&held);
+		else
+			turn_carried(cl);
 		return;
 	}
 	client_turn(cl, p, n);
@@ -484,8 +484,18 @@ static void expired(struct client *cl)
 	}
 }
 
+/* A connection on which nobody has asked for anything for a while, though others wait to be let in. */
+static bool idles(const struct client *cl, uint64_t now_ns)
+{
+	const struct router *r = cl->r;
+	uint64_t since = cl->deadline_ns - (cl->fresh ? r->conf.idle_ns : r->conf.head_ns);
+
+	return cl->state == CLIENT_HEAD && cl->deadline_ns != CLOCK_NEVER && now_ns - since >= ROUTER_ROOM_NS;
+}
+
 void client_tick(struct router *r, uint64_t now_ns)
 {
+	unsigned room = r->n_clients < r->room ? 0 : r->room / 16 + 1;
 	struct client *cl, *next;
 
 	for (cl = LIST_FIRST(&r->clients); cl; cl = next) {
@@ -496,6 +506,8 @@ void client_tick(struct router *r, uint64_t now_ns)
 			client_free(cl, true);
 		else if (cl->deadline_ns <= now_ns)
 			expired(cl);
+		else if (room && idles(cl, now_ns) && room--)
+			client_free(cl, false);
 		else if (r->draining && cl->state == CLIENT_HEAD && cl->fresh)
 			client_free(cl, false);
 	}

@@ -41,7 +41,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		}
 		c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (c < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-			log_warning("cannot accept connections for now: out of descriptors or memory; raise LimitNOFILE or lower limits.connections");
+			log_warning("cannot accept connections for now: out of descriptors or memory; raise LimitNOFILE or lower "
+				    "limits.connections");
 			pause_listening(r, true); /* the next tick, or a client that leaves, resumes */
 			break;
 		}
@@ -70,7 +71,8 @@ void listen_measure(struct router *r)
 		room = (unsigned)(fds.rlim_cur > 2 * own ? fds.rlim_cur - own : fds.rlim_cur / 2);
 	r->room = room;
 	if (room != was && room < r->conf.conns)
-		log_warning("router %u: %u connections at a time and not %u, for there are %llu descriptors; raise LimitNOFILE or lower "
+		log_warning("router %u: %u connections at a time and not %u, for there are %llu descriptors; raise LimitNOFILE or "
+			    "lower "
 			    "limits.connections",
 			    r->conf.common.index, room, r->conf.conns, (unsigned long long)fds.rlim_cur);
 }

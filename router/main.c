@@ -61,8 +61,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	shm_set(&r->count->beat_ns, now);
-	if (r->tick_ns && now - r->tick_ns > ROUTER_TICK_NS)
-		shm_set(&r->count->lag_ns, now - r->tick_ns - ROUTER_TICK_NS);
+	if (now - r->lag_since_ns >= NS_PER_S) {
+		r->lag_since_ns = now;
+		r->lag_ns = 0;
+	}
+	if (r->tick_ns && now - r->tick_ns > ROUTER_TICK_NS + r->lag_ns)
+		r->lag_ns = now - r->tick_ns - ROUTER_TICK_NS;
+	shm_set(&r->count->lag_ns, r->lag_ns);
 	r->tick_ns = now;
 	orders_tick(r, now);
 	if (r->configured) {

@@ -42,6 +42,8 @@
 #define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */
 #define ROUTER_LINGER_NS  (2 * NS_PER_S) /* read and discard after a refusal, so that the client sees it */
 
+#define ROUTER_ROOM_NS   (1 * NS_PER_S) /* where connections are short, one that idles so long makes room for another */
+
 #define ROUTER_HEAD_OUT 8192 /* an answer head towards a client */
 
 /* First member of what is freed at the end of the turn. */
@@ -417,6 +419,8 @@ struct router {
 	bool pumping;
 	bool polling;
 	uint64_t tick_ns;
+	uint64_t lag_ns; /* the latest tick of this second was late by so much */
+	uint64_t lag_since_ns;
 	uint64_t since_wall_ns;
 	uint64_t published_gen;
 	const void *published;

@@ -349,3 +349,28 @@ def test_an_idle_router_sleeps_after_the_queue_was_used(front):
     n, start = switches(), time.monotonic()
     wait_for(lambda: time.monotonic() - start > 1, 5, every=1)
     assert switches() - n < 60
+
+
+def test_idle_and_slow_connections_make_room(front):
+    f = front('limits { connections = 64 }')
+    socks = [socket.create_connection(('127.0.0.1', f.port)) for _ in range(200)]
+    for s in socks[::2]:
+        s.sendall(b'GET /healthz HTT')
+    for _ in range(20):
+        assert one(f.port, generate(), quiet=5).answers[0].status == 200
+    for s in socks:
+        s.close()
+
+
+# --- progress streams -------------------------------------------------------------------------------------------------
+
+def test_a_pull_with_odd_lines(front):
+    f = front('management = allow', n=2)
+    lines = [b'\n\n', b'{"status":"pulling manifest"}\n', b'[]\n', b'x' * 10000 + b'\n', b'{"status":null}\n', b'null\n', b'{"digest":7}\n',
+             b'{"status":"pulling","digest":"sha256:a","total":9223372036854775807,"completed":-1}\n', b'{"status":"success"}\n']
+    for o in f.origins:
+        o.answer_always('/api/pull', b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + b''.join(map(chunk, lines)) + chunk(b''))
+    body = b'{"model":"origin:latest"}'
+    t = one(f.port, b'POST /api/pull HTTP/1.1\r\n' + HOST + b'Content-Length: %d\r\n\r\n' % len(body) + body)
+    told = [json.loads(x) for x in t.answers[0].body.decode().strip().split('\n')]
+    assert told[0] == {'status': 'pulling manifest'} and told[-1] == {'status': 'success'} and not any('error' in x for x in told), told
