@@ -237,21 +237,34 @@ def test_options_that_would_load_the_model_again_do_not(own, store):
     assert ask(f.port)[0] == 200 and store.runners() == before
 
 
-def test_ollamas_own_command_line(own):
-    f = own()
+class Cli:
+    """Ollama's own command line, as a user types it."""
 
-    env = {'HOME': str(f.tmp), 'PATH': os.environ['PATH'], 'OLLAMA_HOST': f'127.0.0.1:{f.port}'}
+    def __init__(self, f):
+        self.env = {'HOME': str(f.tmp), 'PATH': os.environ['PATH'], 'OLLAMA_HOST': f'127.0.0.1:{f.port}'}
 
-    def cli(*words):
-        return subprocess.run([OLLAMA, *words], env=env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-    assert CHAT in cli('list').stdout and EMBED in cli('list').stdout
-    assert CHAT in cli('ps').stdout
-    assert 'llama' in cli('show', 'tiny').stdout, cli('show', 'tiny')
-    r = cli('show', 'nope')
-    assert r.returncode and 'not found' in r.stderr, r
-    r = cli('rm', 'tiny')
-    assert r.returncode and 'management' in r.stderr, r
-    with subprocess.Popen([OLLAMA, 'run', 'tiny', 'hello'], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as p:
+    def __call__(self, *words):
+        return subprocess.run([OLLAMA, *words], env=self.env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+    def good(self, *words):
+        r = self(*words)
+        assert r.returncode == 0, r
+        return r.stdout
+
+    def bad(self, *words):
+        r = self(*words)
+        assert r.returncode, r
+        return r.stderr
+
+
+def test_the_command_line(own):
+    cli = Cli(own())
+    assert CHAT in cli.good('list') and EMBED in cli.good('list')
+    assert CHAT in cli.good('ps')
+    assert 'llama' in cli.good('show', 'tiny')
+    assert 'not found' in cli.bad('show', 'nope')
+    assert 'management' in cli.bad('rm', 'tiny')
+    with subprocess.Popen([OLLAMA, 'run', 'tiny', 'hello'], env=cli.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as p:
         try:
             said = b''
             while len(said) < 400:  # it would go on for ten contexts
@@ -261,6 +274,21 @@ def test_ollamas_own_command_line(own):
         finally:
             p.kill()
     assert b'Error' not in said and b' b' in said, said
+
+
+def test_the_command_line_changes_the_store_where_that_is_allowed(own, tmp_path):
+    f = own(extra='management = allow', models=f'"{CHAT}", "other", "another"')
+    cli = Cli(f)
+    (tmp_path / 'Modelfile').write_text(f"FROM {tiny_gguf.llama(tmp_path / 'other.gguf', seed=7)}\nPARAMETER num_thread 1\n")
+    cli.good('create', 'other', '-f', str(tmp_path / 'Modelfile'))
+    try:
+        cli.good('cp', 'other', 'another')
+        wait_for(lambda: {'other:latest', 'another:latest'} <= {m['name'] for m in f.instance('own')['models']}, 20, 'the new names are known')
+        st, body, _ = ask(f.port, 3, model='another')
+        assert st == 200 and json.loads(body)['eval_count'] == 3, body
+    finally:
+        cli.good('rm', 'other', 'another')
+    wait_for(lambda: ask(f.port, 3, model='another')[0] == 404, 20, 'they are gone')
 
 
 # --- who may die -------------------------------------------------------------------------------------------------------------
