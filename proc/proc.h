@@ -192,7 +192,7 @@ struct proc_router_conf {
 	uint32_t queue;        /* waiting requests */
 	uint32_t active;       /* generations in flight in all; 0: the sum of places */
 	uint64_t head_ns;      /* a whole request head */
-	uint64_t body_ns;      /* a whole request body, plus one second per body_rate bytes */
+	uint64_t body_ns;      /* a whole request body, plus one second per body_rate bytes; also the longest pause in it */
 	uint64_t body_rate_bytes;
 	uint64_t idle_ns;               /* keep-alive without a request */
 	uint64_t queue_ns;              /* waiting for a place */
