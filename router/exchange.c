@@ -483,6 +483,48 @@ void exchange_expired(struct exchange *x)
 	}
 }
 
+/* The drain is over: every client still here hears why, each in its dialect. */
+static void cut(struct exchange *x)
+{
+	static const char WHY[] = "the service is stopping";
+
+	switch ((enum exchange_state)x->state) {
+	case EX_WAIT:
+		queue_remove(x);
+		answer_error(x, 503, 5, "%s; try again in a moment", WHY);
+		break;
+	case EX_SENT:
+	case EX_ERROR:
+		exchange_leave_slot(x, 0);
+		answer_error(x, 503, 5, "%s; try again in a moment", WHY);
+		break;
+	case EX_STREAM:
+		if (x->up)
+			upstream_abandon(x->up);
+		x->up = NULL;
+		relay_broken(x, WHY);
+		break;
+	case EX_FAN:
+		fan_expired(x->fan);
+		break;
+	case EX_BODY:
+	case EX_UNHEARD:
+	case EX_LOCAL:
+		break;
+	}
+}
+
+void exchange_cut_all(struct router *r)
+{
+	struct exchange *x, *next;
+
+	for (x = LIST_FIRST(&r->exchanges); x; x = next) {
+		next = LIST_NEXT(x, link);
+		if (x->client && !x->dead)
+			cut(x);
+	}
+}
+
 void exchange_tick(struct router *r, uint64_t now_ns)
 {
 	struct exchange *x, *next;

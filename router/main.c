@@ -78,8 +78,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		listen_measure(r);
 		listen_resume(r);
 	}
+	if (r->draining && !r->cut && now >= r->drain_ns) {
+		r->cut = true;
+		r->drain_ns = clock_after_ns(now, ROUTER_CUT_NS);
+		exchange_cut_all(r);
+	}
 	/* Requests whose clients have left are parked: closing them now would harm their instance (exchange.c). */
-	if (r->draining && ((r->n_clients == 0 && LIST_EMPTY(&r->exchanges)) || now >= r->drain_ns))
+	if (r->draining && ((r->n_clients == 0 && LIST_EMPTY(&r->exchanges)) || (r->cut && (r->n_clients == 0 || now >= r->drain_ns))))
 		event_base_loopbreak(r->base);
 	router_turn(r);
 }

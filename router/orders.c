@@ -86,6 +86,7 @@ static void start_drain(struct router *r, uint64_t ms)
 {
 	log_notice("router %u: stopping, %u connections have up to %llums to finish", r->conf.common.index, r->n_clients, (unsigned long long)ms);
 	r->draining = true;
+	r->cut = false;
 	r->drain_ns = clock_after_ns(clock_now_ns(), ms * NS_PER_MS);
 	listen_stop(r);
 }

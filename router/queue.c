@@ -6,10 +6,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+/* Not ready now, but somebody is at it: it starts, heals, or its worker drains it only to start it again. */
 static bool coming(const struct slot *s)
 {
-	return s->wanted == SHM_WANT_RUN && s->state != SHM_STATE_READY && s->state != SHM_STATE_QUARANTINED &&
-	       s->state != SHM_STATE_STOPPED;
+	bool wanted = s->wanted == SHM_WANT_RUN || (s->wanted == SHM_WANT_DRAIN && s->child == SHM_CHILD_STOPPING);
+
+	return wanted && s->child != SHM_CHILD_QUARANTINED && s->state != SHM_STATE_QUARANTINED &&
+	       !(s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY);
 }
 
 static struct pick_result decide(struct router *r, const struct exchange *x, uint64_t now_ns)

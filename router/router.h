@@ -40,6 +40,7 @@
 #define ROUTER_BODIES_MIN (64 * 1024 * 1024) /* ... and this much at least, so that a small limit does not mean few requests */
 #define ROUTER_ATTEMPTS   3              /* instances tried for one request */
 #define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */
+#define ROUTER_CUT_NS    NS_PER_S /* after a drain's end, for the last errors to be read; within the supervisor's margin */
 #define ROUTER_LINGER_NS  (2 * NS_PER_S) /* read and discard after a refusal, so that the client sees it */
 
 #define ROUTER_ROOM_NS   (1 * NS_PER_S) /* where connections are short, one that idles so long makes room for another */
@@ -179,6 +180,8 @@ bool exchange_look(struct exchange *x);
 /* Everything is said: let the client go on, free. */
 void exchange_end(struct exchange *x);
 void exchange_tick(struct router *r, uint64_t now_ns);
+/* End whatever is not ended, each with its error. */
+void exchange_cut_all(struct router *r);
 struct exchange *exchange_create(struct router *r, struct client *cl);
 void exchange_free(struct exchange *x);
 /* The body is complete: decide. */
@@ -280,6 +283,7 @@ struct slot {
 	uint64_t ns_per_byte; /* learned: time to the first byte per byte of prompt, moving average */
 	enum shm_state state;
 	enum shm_wanted wanted;
+	enum shm_child child; /* its worker */
 	unsigned queued; /* waiting requests that would go here first */
 	uint8_t wishes;  /* bit per wish of ours in use */
 	bool used;
@@ -398,6 +402,7 @@ struct router {
 	bool configured;
 	bool ready_said;
 	bool draining;
+	bool cut; /* the drain's time is over; what was left has been told so */
 	bool accepting;
 	uint64_t drain_ns; /* deadline of the drain */
 	struct listener listeners[ROUTER_LISTENERS];

@@ -60,6 +60,7 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 
 	if (shm_read_slot(r->board, i, &owner) == 0) {
 		s->wanted = (enum shm_wanted)owner.wanted;
+		s->child = (enum shm_child)owner.child_state;
 		s->gen = owner.gen;
 	}
 	if (shm_read_vital(r->board, i, &vital) == 0 && vital.gen == s->gen && now_ns - vital.beat_ns < PROC_BEAT_LATE_NS) {

@@ -248,3 +248,27 @@ def test_children_whose_supervisor_died_before_it_told_them_anything_end(tmp_pat
         assert ours.recv(4096), 'it says HELLO'
         ours.close()
         assert p.wait(5) == 0, argv
+
+
+def test_the_end_of_a_drain_is_told_to_those_still_here(sims, tmp_path):
+    """A stream gets its error line, a waiting request its 503; nobody just loses the connection."""
+    s = sims(1)
+    d = tmp_path / 'f'
+    d.mkdir()
+    f = Fabric(d, conf=f'deadlines {{ drain = 1s }}\ninstance "i0" {{ url = "http://127.0.0.1:{s.port}" slots = 1 }}\n')
+    out = {}
+
+    def ask(name, stream):
+        out[name] = chat(f.port, 'sim:tokens=400 sim:delay=50ms', stream=stream)
+    threads = [threading.Thread(target=ask, args=('stream', True))]
+    threads[0].start()
+    wait_for(lambda: f.instance('i0')['in_flight'] == 1, 5, 'the stream runs')
+    threads.append(threading.Thread(target=ask, args=('waiting', False)))
+    threads[1].start()
+    wait_for(lambda: f.instance('i0')['queued'] == 1, 5, 'the other one waits')
+    f.tsad.kill(signal.SIGTERM)
+    for t in threads:
+        t.join()
+    assert f.tsad.p.wait(30) == 0
+    assert out['stream'][0] == 200 and 'stopping' in json.loads(out['stream'][1].strip().split('\n')[-1])['error']
+    assert out['waiting'][0] == 503 and 'stopping' in out['waiting'][1]

@@ -168,3 +168,37 @@ def test_json_everywhere(pair):
     _, f = pair
     for words in (['status'], ['instances'], ['instance', 'i0'], ['routers'], ['version']):
         json.loads(f.ctl('-j', *words).stdout)
+
+
+def test_instances_restarted_by_a_reload_are_waited_for(sims, fabrics):
+    """A change that restarts every instance at once makes requests wait; it refuses none."""
+    from fabric import free_port
+    from test_kill import Load
+    ports = [free_port(), free_port()]
+
+    def conf(slots):
+        return ''.join(f'instance "i{i}" {{ command = {{"{BUILD}/ollama-sim", "serve"}} listen = "127.0.0.1:{p}" models = {{"sim-chat"}} slots = {slots} }}\n'
+                       for i, p in enumerate(ports))
+    f = fabrics(conf=conf(1))
+    load = Load(f.port)
+    try:
+        load.wait_more(10)
+        f.write_conf(conf(2))
+        f.ctl('reload')
+        wait_for(lambda: all(f.instance(n)['slots'] == 2 and f.instance(n)['state'] == 'ready' for n in ('i0', 'i1')), 30, 'both are back')
+        load.wait_more(10)
+    finally:
+        load.stop()
+    assert not load.bad(), load.bad()[:3]
+
+
+def test_an_address_where_nothing_listens_is_told(tmp_path):
+    dead = free_port()
+    p = Process([BUILD / 'tsad', '--listen', f'127.0.0.1:{free_port()}', '--adopt', f'wrong=http://127.0.0.1:{dead}', '--state', tmp_path / 's'],
+                tmp_path / 'log')
+    try:
+        wait_for(lambda: f'127.0.0.1:{dead}' in p.text() and 'correct the url' in p.text(), 10, 'the log says it')
+        show = lambda: subprocess.run([BUILD / 'tsactl', '--state', tmp_path / 's', 'status'], capture_output=True, text=True, timeout=10).stdout  # noqa: E731
+        wait_for(lambda: '! wrong:' in show(), 15, 'tsactl status says it')
+    finally:
+        p.end()
