@@ -66,7 +66,10 @@ static void death_text(const struct worker *w, enum shm_death kind, int code, ch
 {
 	char lived[32], error[SHM_TEXT];
 
-	scan_duration_text(clock_now_ns() - w->ollama.started_ns, lived, sizeof(lived));
+	if (w->ollama.started_ns)
+		scan_duration_text(clock_now_ns() - w->ollama.started_ns, lived, sizeof(lived));
+	else
+		snprintf(lived, sizeof(lived), "a time unknown");
 	if (kind == SHM_DEATH_EXIT)
 		snprintf(buf, size, "Ollama exited with status %d after %s%s", code, lived,
 			 code == 127 ? "; its command could not be run" : "");

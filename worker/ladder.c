@@ -65,8 +65,13 @@ static void version_failed(struct worker *w, const struct probe_reply *r, uint64
 	enum shm_state state = worker_state(w);
 
 	if (state == SHM_STATE_STARTING) { /* expected, until its own deadline */
-		if (w->conf.adopted && w->vital.reason != r->outcome)
+		if (w->conf.adopted && w->vital.reason != r->outcome) {
+			struct log_about about = worker_about(w, LOG_EV_NONE, NULL);
+
 			publish_reason(w, r->outcome, probe_outcome_info(r->outcome)->sentence);
+			log_line(LOG_WARNING_, &about, "%s: no Ollama answers at %s yet: %s; start it there, or correct the url", w->conf.name,
+				 w->conf.addr.text, probe_outcome_info(r->outcome)->sentence);
+		}
 		return;
 	}
 	ladder_fail_count(w);

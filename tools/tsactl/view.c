@@ -245,6 +245,8 @@ const char *view_death_text(const struct shm_vital *v, char *buf, size_t size)
 	return buf;
 }
 
+#define START_QUIET_NS (5 * NS_PER_S) /* starting so long is nothing to speak of */
+
 /* What a worker's verdict is and what the operator should look at. */
 static const struct {
 	const char *word;
@@ -259,6 +261,14 @@ static const struct {
 const char *view_reason_word(uint64_t reason)
 {
 	return reason < ARRAY_SIZE(OUTCOMES) ? OUTCOMES[reason].word : "unknown";
+}
+
+/* An instance that should have answered, or shown a model, by now: the address or the configured model may be wrong. */
+static bool takes_long(const struct view_slot *s)
+{
+	bool waiting = s->vital.state == SHM_STATE_STARTING || s->vital.state == SHM_STATE_UP;
+
+	return waiting && clock_wall_ns() - s->vital.since_wall_ns > START_QUIET_NS;
 }
 
 const char *view_slot_trouble(const struct view *v, const struct view_slot *s, char *buf, size_t size)
@@ -278,7 +288,7 @@ const char *view_slot_trouble(const struct view *v, const struct view_slot *s, c
 	else if (s->vital.state == SHM_STATE_QUARANTINED)
 		snprintf(buf, size, "%s; `tsactl restart %s` tries again",
 			 *s->vital.why ? s->vital.why : shm_state_sentence(s->vital.state), o->name);
-	else if (s->life == VIEW_FRESH && (s->vital.state == SHM_STATE_SICK || s->vital.state == SHM_STATE_BACKOFF ||
+	else if (s->life == VIEW_FRESH && (s->vital.state == SHM_STATE_SICK || s->vital.state == SHM_STATE_BACKOFF || takes_long(s) ||
 					   (s->vital.fail_streak && s->vital.state != SHM_STATE_READY)))
 		snprintf(buf, size, "%s; look at: %s", *s->vital.why ? s->vital.why : shm_state_sentence(s->vital.state),
 			 s->vital.reason < ARRAY_SIZE(OUTCOMES) ? OUTCOMES[s->vital.reason].look : "the log of the instance");
