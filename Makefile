@@ -101,6 +101,7 @@ help:
 	@echo 'make race       writers of the board killed in mid-line, readers never torn'
 	@echo 'make asan       the unit and flow tests under AddressSanitizer and UBSan'
 	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
+	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
 	@echo 'make lint       include lattice, banned calls, tables against man pages, man pages'
 	@echo 'make format     clang-format over all C files'
@@ -109,7 +110,14 @@ help:
 	@echo 'make clean'
 
 # --- objects, archives, programs ---------------------------------------------------------------------------------------
-$(B)/obj/%.o: %.c Makefile VERSION
+# What was compiled in: installing to another PREFIX builds anew what names paths.
+$(B)/paths: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIBEXECDIR) $(SYSCONFDIR)' | cmp -s - $@ || echo '$(LIBEXECDIR) $(SYSCONFDIR)' >$@
+.PHONY: FORCE
+FORCE:
+
+$(B)/obj/%.o: %.c Makefile VERSION $(B)/paths
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
