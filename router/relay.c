@@ -10,9 +10,11 @@
 #define PARTS_MAX 64
 
 /* Header lines of an instance's answer that are its own business or ours. */
-static bool dropped(enum http_header_id id)
+static bool dropped(const struct http_header *h)
 {
-	switch (id) {
+	switch (h->id) {
+	case HTTP_H_OTHER:
+		return h->name.n > 6 && strncasecmp(h->name.p, "x-tsa-", 6) == 0;
 	case HTTP_H_CONTENT_LENGTH:
 	case HTTP_H_TRANSFER_ENCODING:
 	case HTTP_H_CONNECTION:
@@ -39,7 +41,7 @@ void relay_begin(struct exchange *x, const struct http_head *head)
 	for (unsigned i = 0; i < head->n_headers; i++) {
 		const struct http_header *h = &head->headers[i];
 
-		if (dropped(h->id))
+		if (dropped(h))
 			continue;
 		http_out_bytes(&o, h->name.p, h->name.n);
 		http_out_text(&o, ": ");

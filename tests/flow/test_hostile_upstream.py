@@ -1,6 +1,7 @@
 """Hostile answers of a model server: what the client of that request, the next client and the connection pool see of them."""
 import asyncio
 import concurrent.futures
+import gzip
 import itertools
 import json
 import socket
@@ -8,8 +9,8 @@ import sys
 import time
 
 import pytest
-from fabric import ROOT, Fabric, call, get, wait_for
-from rawhttp import Talk, run_all, talk
+from fabric import PATIENCE, ROOT, SANITIZED, Fabric, wait_for
+from rawhttp import Talk, talk
 
 sys.path.insert(0, str(ROOT / 'tests' / 'hostile'))
 import upstream_cases as cases  # noqa: E402
@@ -135,3 +136,72 @@ def test_cases(fleet):
         wrong = [w for lane in lanes for w in lane.result() if w[1]]
     assert not wrong, wrong
     fleet.check()
+
+
+KINDS = ('two-lengths', 'length-and-coding', 'nul-in-value', 'obs-fold', 'http09', 'switching', 'continue-flood', 'endless-header', 'half-a-head',
+         'nothing-reset', 'tls-alert', 'chunk-first-is-bad')
+
+
+def fail_every_time(x, c):
+    """The instance answers all attempts so; what its client gets at last, and how long that took."""
+    assert x.clean()
+    for _ in range(8):
+        x.origin.answer_next(c.raw, c.then)
+    start = time.monotonic()
+    t = x.ask(stream=c.stream)
+    x.origin.script.clear()
+    return c.id, [a.status for a in t.answers], t.answers and t.answers[0].error(), time.monotonic() - start
+
+
+def test_who_fails_every_time_is_a_502_in_the_clients_words(fleet):
+    by = {c.id: c for c in cases.CASES}
+    with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
+        out = list(pool.map(fail_every_time, fleet.lanes, [by[k] for k in KINDS]))
+    # A stream that broke before its first byte is a cut or an error line; everything else says which instance failed, and why.
+    for name, status, text, took in out:
+        assert took < 10 * PATIENCE, (name, took)
+        assert name == 'chunk-first-is-bad' or (status == [502] and 'failed this request before it answered' in text), (name, status, text)
+    for x in fleet.lanes:
+        wait_for(x.clean, 20, 'the pause after the failures is over')
+    fleet.check()
+
+
+def rss_kib(pid):
+    return int(next(x for x in open(f'/proc/{pid}/status') if x.startswith('VmRSS')).split()[1])
+
+
+def test_an_endless_answer_to_a_client_that_stops_reading(fleet, lane):
+    """It is cut by the stall limit, its place is free again, and it has cost a buffer."""
+    before = rss_kib(fleet.pid)
+    lane.origin.answer_next(itertools.chain([cases.STREAM], itertools.repeat(cases.chunk(cases.LINE * 500), 100000)), 'hold')
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(('127.0.0.1', lane.port))
+        s.sendall(request(lane.model, stream=True))
+        wait_for(lambda: lane.origin.played[-1] not in lane.origin.open if lane.origin.played else False, 20, 'the upstream connection is closed')
+        assert SANITIZED or rss_kib(fleet.pid) - before < 16 * 1024
+    assert lane.clean()
+
+
+def test_an_endless_answer_to_a_client_that_leaves(lane):
+    lane.origin.answer_next(itertools.chain([cases.STREAM], itertools.repeat(cases.chunk(cases.LINE * 500), 100000)), 'hold')
+    with socket.create_connection(('127.0.0.1', lane.port)) as s:
+        s.sendall(request(lane.model, stream=True))
+        assert s.recv(4096)
+    wait_for(lambda: lane.origin.played[-1] not in lane.origin.open, 20, 'the upstream connection is closed')
+
+
+def test_a_compressed_answer_is_passed_on_as_it_is(lane):
+    packed = gzip.compress(cases.ONE)
+    lane.origin.answer_next([cases.single(cases.length(len(packed)), b'Content-Encoding: gzip\r\n', body=packed)], 'keep')
+    a = lane.ask().answers[0]
+    assert a.status == 200 and a.headers['content-encoding'] == 'gzip' and a.body == packed
+
+
+def test_names_and_words_of_an_instance_stay_their_own(lane):
+    """An answer's own X-TSA-* lines and connection lines do not become the router's."""
+    lines = b'Keep-Alive: timeout=5\r\nServer: evil\r\nUpgrade: h2c\r\nTE: trailers\r\nx-tsa-instance: evil\r\nX-TSA-Evil: x\r\nX-Own: y\r\n'
+    lane.origin.answer_next([cases.single(cases.length(), lines)], 'keep')
+    a = lane.ask().answers[0]
+    assert a.headers['x-tsa-instance'] == 'i0' and 'x-tsa-evil' not in a.headers and a.headers['x-own'] == 'y'
+    assert not {'keep-alive', 'server', 'upgrade', 'te', 'proxy-connection', 'trailer'} & set(a.headers), a.headers

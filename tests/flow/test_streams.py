@@ -227,3 +227,13 @@ def test_a_reader_that_stalls_is_cut_and_memory_stays_bounded(sims, fabrics):
     for c in socks:
         c.close()
     assert get(f.port, '/healthz')[0] == 200
+
+
+def test_a_stop_does_not_hurry_what_is_parked(sims, fabrics):
+    """The last client leaves just before the end: its request stays open until the instance has settled it."""
+    s = sims(1, '--ping', '300ms')
+    f = fabrics(adopt=s.ports)
+    leave_at_random(f.port, 8, seed=3, moments=(0,))
+    assert f.tsad.end() == 0
+    wait_for(lambda: s.stats()['active'] <= 1, 10, 'only the request that asks is left')
+    assert s.stats()['leaked_fds'] == 0

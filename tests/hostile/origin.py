@@ -313,7 +313,8 @@ class Origin:
             except (Cut, ConnectionError):
                 return False  # between two requests anybody may leave
         method, target, headers = parse_head(await wire.until(b'\r\n\r\n', HEAD_MAX))
-        if 'accept' not in dict(headers) and self.scripted(target, None):
+        played = 'accept' not in dict(headers)  # a worker, who says Accept, gets good answers
+        if played and self.scripted(target, None):
             self.played.append(number)
             return await self.play(wire, self.script.pop(0))
         body = await read_body(wire, *framing(method, headers))
@@ -323,10 +324,10 @@ class Origin:
             self.on_request(request)
         if wire.buffer:
             raise Unclean(f'bytes after the request: {bytes(wire.buffer[:80])!r}')
-        if self.scripted(target, body):
+        if played and self.scripted(target, body):
             self.played.append(number)
             return await self.play(wire, self.script.pop(0))
-        if target.split('?')[0] in self.standing and not request.header('accept'):
+        if target.split('?')[0] in self.standing and played:
             raw, drip = self.standing[target.split('?')[0]]
             wire.writer.write(raw)
             while drip and not wire.reader.at_eof():
@@ -364,6 +365,7 @@ class Origin:
             wire.writer.transport.abort()
             return False
         if then == 'hold':
+            await asyncio.sleep(0.5 if script.early else 0)  # takes nothing of the body while the answer is being read
             while await wire.reader.read(65536):
                 pass
             return False
