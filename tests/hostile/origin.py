@@ -365,7 +365,7 @@ class Origin:
             wire.writer.transport.abort()
             return False
         if then == 'hold':
-            await asyncio.sleep(0.5 if script.early else 0)  # takes nothing of the body while the answer is being read
+            await asyncio.sleep(2.5 if script.early else 0)  # takes nothing of the body until the answer has surely been read
             while await wire.reader.read(65536):
                 pass
             return False
