@@ -346,6 +346,14 @@ static void judge(struct exchange *x)
 	answer_body(x, x->status, x->error_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
 }
 
+/* It may be the client's own words that are told back, so it says nothing about the instance. */
+static void judge_too_long(struct exchange *x)
+{
+	exchange_leave_slot(x, 0);
+	answer_error(x, x->status, 0, "the instance's error is too long to pass on; it begins: %.*s", x->error.n < 300 ? (int)x->error.n : 300,
+		     x->error.p ? x->error.p : "");
+}
+
 void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)
 {
 	if (done)
@@ -363,7 +371,7 @@ void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, b
 			if (x->up)
 				upstream_abandon(x->up);
 			x->up = NULL;
-			exchange_answer_broken(x, "its error answer is too long", false);
+			judge_too_long(x);
 			return;
 		}
 	if (done)

@@ -230,6 +230,17 @@ def test_a_failover_sends_and_answers_what_belongs_to_it(front):
         assert {r.header('content-type') for r in o.requests if r.body and not r.header('accept')} == {'application/json'}
 
 
+def test_a_long_error_is_not_the_instances_fault(front):
+    """Or a client that makes an instance tell its own words back would close the fleet for everybody."""
+    f = front()
+    for size in (100, 20000, 200000):
+        f.origins[0].answer_next([whole(b'{"error":"%s"}' % (b'q' * size), status=b'400 x')], 'keep')
+        t = one(f.port, generate())
+        assert t.answers[0].status == 400 and 'qqq' in t.answers[0].error() and not t.rest, t
+        assert one(f.port, generate()).answers[0].status == 200
+    assert f.instance('i0')['failed'] == 0
+
+
 def test_a_refusal_is_passed_on_when_no_other_instance_takes_requests(front):
     f = front(n=2)
     f.ctl('drain', 'i1')
