@@ -347,11 +347,13 @@ static void judge(struct exchange *x)
 }
 
 /* It may be the client's own words that are told back, so it says nothing about the instance. */
-static void judge_too_long(struct exchange *x)
+static void judge_too_long(struct exchange *x, struct span more)
 {
+	struct span begin = x->error.n ? (struct span){x->error.p, x->error.n} : more;
+
 	exchange_leave_slot(x, 0);
-	answer_error(x, x->status, 0, "the instance's error is too long to pass on; it begins: %.*s", x->error.n < 300 ? (int)x->error.n : 300,
-		     x->error.p ? x->error.p : "");
+	answer_error(x, x->status, 0, "the instance's error is too long to pass on; it begins: %.*s", begin.n < 300 ? (int)begin.n : 300,
+		     begin.p);
 }
 
 void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)
@@ -371,7 +373,7 @@ void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, b
 			if (x->up)
 				upstream_abandon(x->up);
 			x->up = NULL;
-			judge_too_long(x);
+			judge_too_long(x, parts[i]);
 			return;
 		}
 	if (done)
