@@ -425,6 +425,98 @@ def an_abandoned_prompt_keeps_an_old_runner_busy():
 
 
 @check
+def a_stream_closed_while_a_token_is_handed_over_keeps_its_slot_for_ever():
+    with Server("--hand-over", "20ms", "--model", "a,load=1ms,decode=200,tokens=1000", "--parallel", "2") as server:
+        server.load("a")
+        client = wire.Client(server.port)
+        client.send(post("/api/generate", prompt("x", model="a")))
+        client.line(time.monotonic() + 5)
+        client.close()
+        server.wait(lambda s: s["generations"]["cancelled"] == 1, "the end of the generation")
+        runner = server.stats()["runners"][0]
+        equal((runner["slots_used"], runner["slots_lost"], runner["refs"]), (0, 1, 0))
+        equal(ask(server, post("/api/generate", prompt("sim:tokens=1", model="a")))["status"], 200, "the other slot serves:")
+        client = wire.Client(server.port)
+        client.send(post("/api/generate", prompt("x", model="a")))
+        client.line(time.monotonic() + 5)
+        client.close()
+        server.wait(lambda s: s["runners"][0]["slots_lost"] == 2, "the second loss")
+        equal(ask(server, post("/api/generate", prompt("x", model="a")), timeout=0.3)["end"], "timeout")
+        equal(ask(server, post("/api/generate", {"model": "a"}))["status"], 200, "an empty request needs no slot:")
+        server.call("POST", "/api/generate", {"model": "a", "keep_alive": 0})
+        server.wait(lambda s: not s["runners"], "the unload")
+        equal(ask(server, post("/api/generate", prompt("sim:tokens=1", model="a")))["status"], 200, "a new runner has all its slots:")
+
+
+@check
+def a_stream_closed_between_two_tokens_gives_its_slot_back():
+    with Server("--hand-over", "5ms", "--model", "a,load=1ms,tokens=1000") as server:
+        server.load("a")
+        client = wire.Client(server.port)
+        client.send(post("/api/generate", prompt("sim:delay=500ms", model="a")))
+        client.line(time.monotonic() + 5)
+        time.sleep(0.1)
+        client.close()
+        server.wait(lambda s: s["generations"]["cancelled"] == 1, "the end of the generation")
+        equal(server.stats()["runners"][0]["slots_lost"], 0)
+
+
+@check
+def slots_can_be_lost_on_command():
+    with Server("--fast", "--parallel", "3") as server:
+        server.load("sim-chat")
+        server.fault(kind="lose-place", count=2)
+        equal(server.stats()["runners"][0]["slots_lost"], 2)
+        server.fault(kind="lose-place", count=0)
+        equal(server.stats()["runners"][0]["slots_lost"], 3)
+
+
+@check
+def a_load_whose_owner_left_is_taken_down_before_the_next():
+    with Server("--model", "a,load=2s", "--load-abort", "300ms") as server:
+        client = wire.Client(server.port)
+        client.send(post("/api/generate", {"model": "a"}))
+        server.wait(lambda s: s["loads"]["started"] == 1, "the load")
+        behind = wire.Client(server.port)
+        behind.send(post("/api/generate", {"model": "a"}))
+        server.wait(lambda s: s["queued"] == 1, "the one behind it")
+        left = time.monotonic()
+        client.close()
+        server.wait(lambda s: s["loads"]["started"] == 2, "the next load")
+        assert time.monotonic() - left >= 0.29
+        behind.close()
+
+
+@check
+def a_queue_without_room_hangs_a_model_that_does_not_stay():
+    with Server("--fast", "--max-queue", "0") as server:
+        equal(ask(server, post("/api/generate", prompt("x")))["status"], 200)
+        equal(ask(server, post("/api/generate", prompt("x")))["status"], 200)
+        equal(ask(server, post("/api/generate", prompt("x", keep_alive=0)))["status"], 200)
+        client = wire.Client(server.port)
+        equal(wire.exchange(client, post("/api/generate", prompt("x")), timeout=0.3)["end"], "timeout")
+        client.close()
+        server.wait(lambda s: s["leaked_fds"] == 1, "the leak of who waited")
+
+
+@check
+def origins_of_the_environment():
+    def answer(server, origin):
+        got = ask(server, get("/api/version", "Host: localhost\r\nOrigin: %s\r\n" % origin), "GET")
+        return got["status"], dict(got["headers"]).get("Access-Control-Allow-Origin")
+
+    with Server("--fast", env={"OLLAMA_ORIGINS": "https://a.example,https://*.b.example"}) as server:
+        equal(answer(server, "https://a.example"), (200, "https://a.example"))
+        equal(answer(server, "https://x.b.example"), (200, "https://x.b.example"))
+        equal(answer(server, "https://c.example")[0], 403)
+        equal(answer(server, "http://localhost")[0], 200, "the built-in ones stay:")
+    with Server("--fast", env={"OLLAMA_ORIGINS": "*"}) as server:
+        equal(answer(server, "https://c.example"), (200, "*"))
+    env = dict(os.environ, OLLAMA_ORIGINS="a.example")
+    equal(subprocess.run([program(), "--listen", "127.0.0.1:0"], env=env, capture_output=True, timeout=10, check=False).returncode, 2)
+
+
+@check
 def keep_alive_is_sticky_and_zero_unloads():
     with Server("--fast") as server:
         server.load("sim-chat", keep_alive=-1)
@@ -542,6 +634,28 @@ def exit_takes_the_process_along():
         got = ask(server, post("/api/generate", prompt("x")))
         assert got["end"] in ("cut", "reset")
         equal(server.proc.wait(10), 1)
+
+
+def cpu_ticks(pid):
+    with open("/proc/%d/stat" % pid, encoding="ascii") as stat:
+        words = stat.read().rsplit(")", 1)[1].split()
+    return int(words[11]) + int(words[12])
+
+
+@check
+def a_runner_uses_processor_time_while_it_works_and_none_when_wedged():
+    with Server("--runners", "--model", "a,load=1ms,tokens=100000") as server:
+        server.load("a")
+        pid = server.stats()["runners"][0]["pid"]
+        client = wire.Client(server.port)
+        client.send(post("/api/generate", prompt("x", model="a")))
+        server.wait(lambda s: cpu_ticks(pid) > 6, "its work")
+        server.fault(kind="wedge")
+        time.sleep(0.1)
+        before = cpu_ticks(pid)
+        time.sleep(1)
+        assert cpu_ticks(pid) - before <= 1, "a wedged one works"
+        client.close()
 
 
 def answers_health(port):

@@ -2,6 +2,7 @@
 #include "tools/sim/sim.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <string.h>
 #include <strings.h>
@@ -12,6 +13,32 @@ static struct in_addr own_v4[64];
 static struct in6_addr own_v6[64];
 static size_t own_v4_n;
 static size_t own_v6_n;
+
+/* Does the server of gin's CORS layer start with this entry? */
+static bool entry_known(const char *p, size_t n)
+{
+	static const char *const schemes[] = {"http://",	       "https://",	      "chrome-extension://",
+					      "safari-extension://", "moz-extension://", "ms-browser-extension://"};
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (n >= strlen(schemes[i]) && !memcmp(p, schemes[i], strlen(schemes[i])))
+			return true;
+	return memchr(p, '*', n) != NULL;
+}
+
+int sim_check_origins(struct why *why)
+{
+	const char *p = sim_conf.origins;
+
+	while (p && *p) {
+		size_t n = strcspn(p, ",");
+
+		if (!entry_known(p, n))
+			return why_set(why, -EINVAL, "bad origin: origins must contain '*' or include http://,https://");
+		p += n + (p[n] == ',');
+	}
+	return 0;
+}
 
 int sim_check_init(void)
 {
@@ -99,12 +126,55 @@ static bool starts_with(struct span s, const char *prefix)
 	return s.n >= n && !memcmp(s.p, prefix, n);
 }
 
+/* One entry of the environment: a text, or two around an asterisk. */
+static bool entry_fits(struct span entry, struct span o)
+{
+	const char *star = memchr(entry.p, '*', entry.n);
+	size_t head = star ? (size_t)(star - entry.p) : 0;
+	size_t tail = star ? entry.n - head - 1 : 0;
+
+	if (!star)
+		return span_eq(entry, o);
+	return o.n >= head + tail && !memcmp(o.p, entry.p, head) && !memcmp(o.p + o.n - tail, star + 1, tail);
+}
+
+static bool origin_configured(struct span o)
+{
+	const char *p = sim_conf.origins;
+
+	while (p && *p) {
+		size_t n = strcspn(p, ",");
+
+		if (entry_fits((struct span){p, n}, o))
+			return true;
+		p += n + (p[n] == ',');
+	}
+	return false;
+}
+
+/* An entry that is nothing but an asterisk: the answer says so instead of naming the origin. */
+static bool all_origins(void)
+{
+	const char *p = sim_conf.origins;
+
+	while (p && *p) {
+		size_t n = strcspn(p, ",");
+
+		if (n == 1 && *p == '*')
+			return true;
+		p += n + (p[n] == ',');
+	}
+	return false;
+}
+
 static bool origin_listed(struct span o)
 {
 	static const char *const schemes[] = {"app://", "file://", "tauri://", "vscode-webview://", "vscode-file://"};
 	static const char *const hosts[] = {"http://localhost",  "https://localhost", "http://127.0.0.1",
 					    "https://127.0.0.1", "http://0.0.0.0",    "https://0.0.0.0"};
 
+	if (origin_configured(o))
+		return true;
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
 		if (starts_with(o, schemes[i]))
 			return true;
@@ -153,7 +223,9 @@ bool sim_check_refuse(struct sim_ex *ex)
 	char text[1024];
 
 	if (origin.n && !origin_same(origin, ex->head.host)) {
-		if (!origin_listed(origin) || !span_copy(text, sizeof(text), origin)) {
+		bool all = all_origins();
+
+		if (!origin_listed(origin) || !span_copy(text, sizeof(text), all ? SPAN_LIT("*") : origin)) {
 			resp_full(ex, 403, NULL, (struct span){"", 0});
 			return true;
 		}
@@ -162,7 +234,8 @@ bool sim_check_refuse(struct sim_ex *ex)
 			return true;
 		}
 		resp_field(ex, "Access-Control-Allow-Origin", text);
-		resp_field(ex, "Vary", "Origin");
+		if (!all)
+			resp_field(ex, "Vary", "Origin");
 	}
 	if (ex->in->loopback && !host_ok(ex->head.host)) {
 		resp_full(ex, 403, NULL, (struct span){"", 0});

@@ -86,10 +86,13 @@ struct sim_conf {
 	uint64_t ping_ns;         /* what the health ping of a resident runner takes: the leak window */
 	uint64_t ping_timeout_ns; /* until a stopped runner is given up, per ping */
 	uint64_t load_timeout_ns;
+	uint64_t load_abort_ns; /* from the leaving of a load's owner to the next load */
+	uint64_t hand_over_ns;  /* a stream closed so soon after an item keeps its slot for ever */
 	uint64_t start_delay_ns; /* accepts connections, answers none */
 	uint32_t tokens;         /* default answer length */
 	size_t models_n;
 	struct sim_model_conf *models;
+	const char *origins; /* OLLAMA_ORIGINS: comma list, or NULL */
 	size_t faults_n;
 	char **faults; /* specifications given by --fault */
 };

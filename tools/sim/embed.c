@@ -103,6 +103,7 @@ static void embed_slot(struct sim_ex *ex)
 	g->prefill_at_ns = r->prefill_free_ns > now ? r->prefill_free_ns : now;
 	g->first_at_ns = g->prefill_at_ns + (ex->conf.prefill_per_s ? g->prompt_tokens * NS_PER_S / ex->conf.prefill_per_s : 0);
 	r->prefill_free_ns = g->first_at_ns;
+	sim_runner_work(r, g->first_at_ns);
 	if (ex->fault && ex->fault->kind == FAULT_SLOW)
 		g->first_at_ns += ex->fault->delay_ns;
 	ex->in->stats.gens_started++;

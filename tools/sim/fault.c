@@ -24,6 +24,7 @@ static const char *const kinds[FAULT_COUNT] = {
 	[FAULT_EXIT] = "exit",
 	[FAULT_WEDGE] = "wedge",
 	[FAULT_HANG_ALL] = "hang-all",
+	[FAULT_LOSE_PLACE] = "lose-place",
 };
 
 static enum sim_fault_kind kind_find(struct span name)
@@ -45,7 +46,18 @@ static bool model_matches(const char *model, struct span text)
 	return sim_name_parse(span_of(model), &a) && sim_name_parse(text, &b) && sim_name_same(&a, &b);
 }
 
-static void runners_wedge(struct sim_inst *in, const char *model)
+static void runner_strike(struct sim_runner *r, const struct sim_fault *f)
+{
+	if (f->kind == FAULT_WEDGE)
+		sim_sched_wedge(r, true);
+	else if (f->left < r->slots - r->slots_lost)
+		r->slots_lost += f->left;
+	else
+		r->slots_lost = r->slots;
+}
+
+/* What happens to the runners themselves, at once. */
+static void runners_strike(struct sim_inst *in, const struct sim_fault *f)
 {
 	struct sim_runner *r;
 	char name[SIM_NAME_BYTES];
@@ -53,8 +65,8 @@ static void runners_wedge(struct sim_inst *in, const char *model)
 	TAILQ_FOREACH(r, &in->runners, link)
 	{
 		sim_name_display(&r->name, name, sizeof(name));
-		if (model_matches(model, span_of(name)))
-			sim_sched_wedge(r, true);
+		if (model_matches(f->model, span_of(name)))
+			runner_strike(r, f);
 	}
 }
 
@@ -84,11 +96,11 @@ int sim_fault_add(struct sim_inst *in, const struct json *spec, struct why *why)
 	f->left = count <= 0 ? UINT32_MAX : (uint32_t)count;
 	f->delay_ns = (uint64_t)json_get_i64(spec, "delay_ms", 0) * NS_PER_MS;
 	f->status = (int)json_get_i64(spec, "status", 500);
-	if (kind == FAULT_HANG_ALL || (kind == FAULT_WEDGE && at_once)) {
+	if (kind == FAULT_HANG_ALL || kind == FAULT_LOSE_PLACE || (kind == FAULT_WEDGE && at_once)) {
 		if (kind == FAULT_HANG_ALL)
 			in->hang_all = true;
 		else
-			runners_wedge(in, f->model);
+			runners_strike(in, f);
 		free(f);
 		return 0;
 	}

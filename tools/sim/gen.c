@@ -66,6 +66,7 @@ static void gen_clock(struct sim_ex *ex)
 	g->prefill_at_ns = at;
 	g->first_at_ns = at + prefill;
 	r->prefill_free_ns = g->first_at_ns;
+	sim_runner_work(r, g->first_at_ns);
 	if (ex->fault && ex->fault->kind == FAULT_SLOW)
 		g->first_at_ns += ex->fault->delay_ns;
 }
@@ -142,8 +143,10 @@ static size_t stop_find(const struct sim_ex *ex)
 static void item_emit(struct sim_ex *ex, const struct sim_item *item)
 {
 	ex->gen.emitted++;
-	if (ex->stream)
-		ex->dialect->item(ex, item);
+	if (!ex->stream)
+		return;
+	ex->gen.handed_ns = clock_now_ns();
+	ex->dialect->item(ex, item);
 }
 
 /* The text of one token.  True when a stop string ended the answer. */
@@ -236,6 +239,13 @@ static uint64_t gen_due(const struct sim_ex *ex)
 	return g->first_at_ns + n * g->step_ns;
 }
 
+/* The reader has gone.  If that met the hand-over of an item, its producer waits for ever for somebody to take the next one. */
+static void gen_unread(struct sim_ex *ex)
+{
+	if (ex->gen.handed_ns && clock_now_ns() - ex->gen.handed_ns < sim_conf.hand_over_ns)
+		sim_sched_slot_lose(ex);
+}
+
 static void gen_pump(struct sim_ex *ex)
 {
 	struct sim_conn *c = ex->conn;
@@ -247,6 +257,7 @@ static void gen_pump(struct sim_ex *ex)
 		if (ex->stream && sim_conn_full(c)) {
 			sim_conn_send(c);
 			if (c->broken) {
+				gen_unread(ex);
 				sim_gen_cancel(ex);
 				sim_conn_answered(c);
 				return;
@@ -257,6 +268,7 @@ static void gen_pump(struct sim_ex *ex)
 		due = gen_due(ex);
 		if (ex->gen.step_ns && due > clock_now_ns()) {
 			sim_ex_timer(ex, due, gen_pump);
+			sim_runner_work(ex->runner, due);
 			break;
 		}
 		if (!ex->stream && ex->gen.step_ns)
@@ -317,6 +329,7 @@ static void gen_break(struct sim_ex *ex, const char *message)
 
 void sim_gen_client_gone(struct sim_ex *ex)
 {
+	gen_unread(ex);
 	sim_gen_cancel(ex);
 	gen_break(ex, ex->stream && ex->head_sent ? "error reading llm response: context canceled" : "context canceled");
 }

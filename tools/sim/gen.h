@@ -70,6 +70,7 @@ struct sim_gen {
 	uint64_t prefill_at_ns;
 	uint64_t first_at_ns;
 	uint64_t step_ns;
+	uint64_t handed_ns; /* the last item, to a reader */
 	bool begun;            /* the prompt is done */
 	uint64_t prompt_guess; /* what /v1/messages says of the prompt before it is known */
 	struct buf text;       /* everything said so far */

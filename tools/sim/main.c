@@ -114,6 +114,10 @@ int main(int argc, char **argv)
 	err = sim_options_read(argc, argv, &sim_conf, &why);
 	if (err == 1)
 		return 0;
+	if (!err && sim_check_origins(&why)) {
+		fprintf(stderr, "panic: %s\n", why.text);
+		return 2;
+	}
 	if (!err) {
 		files_unlimit();
 		sim_check_init();

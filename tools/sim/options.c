@@ -38,6 +38,8 @@ static const char usage[] =
 	"  --ping DURATION        health ping before admission: a client that leaves in it leaks a descriptor (2ms)\n"
 	"  --ping-timeout D       until a silent runner is given up, twice (10s)\n"
 	"  --load-timeout D       of a load without progress (5m, or OLLAMA_LOAD_TIMEOUT)\n"
+	"  --load-abort D         from the leaving of a load's owner to the next load (160ms)\n"
+	"  --hand-over D          a stream closed so soon after an item keeps its slot for ever (7us)\n"
 	"  --start-delay D        accept connections, answer none (0ms)\n"
 	"  --fault SPEC           kind=KIND[,model=M][,route=/path][,after_chunks=N][,count=N][,delay_ms=N][,status=N]\n"
 	"  --no-pull              pulls fail as without a network\n"
@@ -67,6 +69,8 @@ enum option_id {
 	OPT_PING,
 	OPT_PING_TIMEOUT,
 	OPT_LOAD_TIMEOUT,
+	OPT_LOAD_ABORT,
+	OPT_HAND_OVER,
 	OPT_START_DELAY,
 	OPT_FAULT,
 	OPT_NO_PULL,
@@ -93,6 +97,8 @@ static const struct option long_options[] = {
 	{"ping", required_argument, NULL, OPT_PING},
 	{"ping-timeout", required_argument, NULL, OPT_PING_TIMEOUT},
 	{"load-timeout", required_argument, NULL, OPT_LOAD_TIMEOUT},
+	{"load-abort", required_argument, NULL, OPT_LOAD_ABORT},
+	{"hand-over", required_argument, NULL, OPT_HAND_OVER},
 	{"start-delay", required_argument, NULL, OPT_START_DELAY},
 	{"fault", required_argument, NULL, OPT_FAULT},
 	{"no-pull", no_argument, NULL, OPT_NO_PULL},
@@ -403,6 +409,10 @@ static int option_apply(struct parse *p, int id, const char *arg, struct why *wh
 		return scan_duration_ns(arg, &c->ping_timeout_ns, why);
 	case OPT_LOAD_TIMEOUT:
 		return scan_duration_ns(arg, &c->load_timeout_ns, why);
+	case OPT_LOAD_ABORT:
+		return scan_duration_ns(arg, &c->load_abort_ns, why);
+	case OPT_HAND_OVER:
+		return scan_duration_ns(arg, &c->hand_over_ns, why);
 	case OPT_START_DELAY:
 		return scan_duration_ns(arg, &c->start_delay_ns, why);
 	case OPT_FAULT:
@@ -476,6 +486,7 @@ static int environment_apply(struct sim_conf *c, struct why *why)
 	int64_t ns;
 
 	c->overlap = getenv("OLLAMA_NEW_ENGINE") && !strcmp(getenv("OLLAMA_NEW_ENGINE"), "1");
+	c->origins = getenv("OLLAMA_ORIGINS");
 	env_number("OLLAMA_NUM_PARALLEL", 1, &c->parallel);
 	env_number("OLLAMA_MAX_QUEUE", 0, &c->max_queue);
 	env_number("OLLAMA_CONTEXT_LENGTH", 0, &c->ctx_default);
@@ -497,7 +508,7 @@ static int finish(struct parse *p, struct why *why)
 	if (!c->models_n && !c->profiled)
 		err = sim_profile_add(c, "default", why);
 	if (p->fast) {
-		c->ping_ns = 0;
+		c->ping_ns = c->load_abort_ns = 0;
 		for (size_t i = 0; i < c->models_n; i++)
 			c->models[i].load_ns = c->models[i].prefill_per_s = c->models[i].decode_per_s = 0;
 	}
@@ -526,6 +537,8 @@ int sim_options_read(int argc, char **argv, struct sim_conf *out, struct why *wh
 		.ping_ns = 2 * NS_PER_MS,
 		.ping_timeout_ns = 10 * NS_PER_S,
 		.load_timeout_ns = 300 * NS_PER_S,
+		.load_abort_ns = 160 * NS_PER_MS,
+		.hand_over_ns = 7 * NS_PER_US,
 		.tokens = 16,
 	};
 	err = environment_apply(out, why);

@@ -93,6 +93,10 @@ static void expire_later(struct sim_runner *r, uint64_t ns)
 static void runner_idle(struct sim_runner *r)
 {
 
+	if (r->session_ns <= 0 && !sim_conf.max_queue && !r->closing) {
+		r->stuck = true; /* its watcher waits, lock in hand, for itself: a channel without room */
+		return;
+	}
 	if (r->session_ns <= 0 || r->closing) {
 		runner_unload(r);
 		return;
@@ -123,12 +127,20 @@ static bool runner_fits(const struct sim_runner *r, const struct sim_ex *ex)
 	return r->state == RUNNER_READY && !r->hung && !sim_loadopts_reload(&r->opts, &ex->loadopts, &ex->conf);
 }
 
+/* Without any room only a loop that waits takes a request. */
+static bool queue_full(const struct sim_inst *in)
+{
+	if (sim_conf.max_queue)
+		return in->pending_n >= sim_conf.max_queue;
+	return in->pending_n || in->loop_ex || in->loop_wait;
+}
+
 /* Into the queue of the loop, or 503. */
 static void ex_enqueue(struct sim_ex *ex)
 {
 	struct sim_inst *in = ex->in;
 
-	if (in->pending_n >= sim_conf.max_queue) {
+	if (queue_full(in)) {
 		in->stats.refused_busy++;
 		ex->wait = WAIT_NONE;
 		sim_ex_fail(ex, 503, text_busy);
@@ -158,6 +170,10 @@ void sim_sched_submit(struct sim_ex *ex)
 	struct sim_runner *r = sim_sched_find(ex->in, ex->conf.weights);
 	uint64_t now;
 
+	if (r && r->stuck) {
+		ex->wait = WAIT_PING; /* that never comes back */
+		return;
+	}
 	if (!r || !runner_fits(r, ex)) {
 		ex_enqueue(ex);
 		return;
@@ -347,6 +363,10 @@ static void load_done(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (r->aborted) {
+		load_end(r);
+		return;
+	}
 	if (r->load_error) {
 		load_fail(r, r->load_error);
 		return;
@@ -441,7 +461,7 @@ void sim_sched_slot_take(struct sim_ex *ex)
 {
 	struct sim_runner *r = ex->runner;
 
-	if (r->slots_used < r->slots) {
+	if (r->slots_used + r->slots_lost < r->slots) {
 		r->slots_used++;
 		ex->has_slot = true;
 		ex->wait = WAIT_NONE;
@@ -462,7 +482,7 @@ void sim_sched_slot_give(struct sim_ex *ex)
 	ex->has_slot = false;
 	r->slots_used--;
 	next = TAILQ_FIRST(&r->waiting);
-	if (!next || r->slots_used >= r->slots)
+	if (!next || r->slots_used + r->slots_lost >= r->slots)
 		return;
 	TAILQ_REMOVE(&r->waiting, next, link);
 	r->slots_used++;
@@ -473,6 +493,15 @@ void sim_sched_slot_give(struct sim_ex *ex)
 			     sim_conf.new_generation ? "llama-server" : "llama runner");
 	else
 		next->on_slot(next);
+}
+
+void sim_sched_slot_lose(struct sim_ex *ex)
+{
+	if (!ex->has_slot)
+		return;
+	ex->has_slot = false;
+	ex->runner->slots_used--;
+	ex->runner->slots_lost++;
 }
 
 void sim_sched_release(struct sim_ex *ex)
@@ -497,17 +526,23 @@ void sim_sched_release(struct sim_ex *ex)
 
 /* --- clients that leave ----------------------------------------------------------------------------------------------- */
 
-/* The driver of a load has left: the load dies with it. */
+/* The driver of a load has left: the load dies with it, which takes a moment. */
 static void load_abort(struct sim_ex *ex)
 {
 	struct sim_runner *r = ex->runner;
+	struct timeval tv = tv_of(sim_conf.load_abort_ns);
 
 	TAILQ_REMOVE(&r->admitted, ex, rlink);
 	load_free_loop(ex->in, ex);
+	if (!ex->conf.overlap)
+		ex->in->loop_wait = r;
 	ex->runner = NULL;
 	ex->wait = WAIT_NONE;
 	sim_ex_fail(ex, 499, "request canceled");
-	load_end(r);
+	r->aborted = true;
+	r->load_error = NULL;
+	sim_runner_kill(r);
+	event_add(r->loading, &tv);
 }
 
 bool sim_sched_client_gone(struct sim_ex *ex)
@@ -609,6 +644,8 @@ void sim_sched_wedge(struct sim_runner *r, bool on)
 	struct sim_ex *ex;
 
 	r->wedged = on;
+	if (on && r->work)
+		atomic_store(r->work, 0);
 	TAILQ_FOREACH(ex, &r->admitted, rlink)
 	{
 		if (ex->wait != WAIT_PROMPT && ex->wait != WAIT_TOKENS && ex->wait != WAIT_EMBED)

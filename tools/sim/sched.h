@@ -2,6 +2,7 @@
 #pragma once
 
 #include <event2/event.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -43,6 +44,8 @@ struct sim_runner {
 	bool dead;              /* crashed; nobody noticed yet */
 	bool wedged;            /* stopped: silent, but listed */
 	bool closing;           /* to be unloaded when idle */
+	bool aborted;           /* its load is being taken down */
+	bool stuck;             /* whoever wants it waits for ever */
 	bool hung;              /* died before it listened: its load never ends */
 	const char *load_error; /* what the load will end with; NULL = well */
 	char load_text[256];
@@ -55,6 +58,7 @@ struct sim_runner {
 	unsigned refs; /* admitted exchanges */
 	unsigned slots;
 	unsigned slots_used;
+	unsigned slots_lost;    /* kept by streams whose client has gone */
 	struct sim_exs waiting; /* for a slot, first come first served */
 	struct sim_exs loaders; /* for an overlapping load to end */
 	struct sim_exs admitted;
@@ -65,6 +69,7 @@ struct sim_runner {
 	uint64_t prefill_free_ns; /* when the prompt now in work is done with */
 	uint16_t port;
 	pid_t pid; /* of the child, with --runners */
+	_Atomic uint64_t *work; /* shared with it: busy until then */
 };
 TAILQ_HEAD(sim_runners, sim_runner);
 
@@ -75,6 +80,8 @@ void sim_sched_release(struct sim_ex *ex);
 /* Wait for a generation slot on ex->runner; calls ex->on_slot. */
 void sim_sched_slot_take(struct sim_ex *ex);
 void sim_sched_slot_give(struct sim_ex *ex);
+/* The slot is never given back, as long as the runner lives. */
+void sim_sched_slot_lose(struct sim_ex *ex);
 /* The client left while the exchange waited.  True when the server forgets it for ever (the descriptor leaks). */
 bool sim_sched_client_gone(struct sim_ex *ex);
 void sim_sched_unload_request(struct sim_inst *in, const struct sim_model *m, struct sim_ex *ex);
@@ -87,5 +94,7 @@ unsigned sim_sched_queued(const struct sim_inst *in);
 /* Real child processes (runner.c). */
 void sim_runner_spawn(struct sim_runner *r);
 void sim_runner_kill(struct sim_runner *r);
+/* The child uses processor time until then. */
+void sim_runner_work(struct sim_runner *r, uint64_t until_ns);
 int sim_runner_watch(void);
 int sim_runner_main(int argc, char **argv);

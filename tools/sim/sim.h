@@ -75,6 +75,8 @@ void sim_route_enter(struct sim_ex *ex);
 /* Apply Host and Origin rules.  True when it answered. */
 bool sim_check_refuse(struct sim_ex *ex);
 int sim_check_init(void);
+/* Does a server start with these OLLAMA_ORIGINS?  -EINVAL with its last words. */
+int sim_check_origins(struct why *why);
 
 /* --- handlers --------------------------------------------------------------------------------------------------------- */
 
@@ -203,6 +205,7 @@ enum sim_fault_kind {
 	FAULT_EXIT,
 	FAULT_WEDGE,
 	FAULT_HANG_ALL,
+	FAULT_LOSE_PLACE, /* as streams closed at the wrong moment lose them */
 	FAULT_COUNT
 };
 

@@ -130,10 +130,10 @@ static void runners_write(struct buf *b, struct sim_inst *in)
 		sim_name_display(&r->name, name, sizeof(name));
 		buf_printf(
 			b,
-			"%s{\"name\":\"%s\",\"state\":\"%s\",\"dead\":%s,\"wedged\":%s,\"refs\":%u,\"slots\":%u,\"slots_used\":%u,"
+			"%s{\"name\":\"%s\",\"state\":\"%s\",\"dead\":%s,\"wedged\":%s,\"refs\":%u,\"slots\":%u,\"slots_used\":%u,\"slots_lost\":%u,"
 			"\"waiting\":%u,\"context_length\":%u,\"pid\":%d,\"port\":%u}",
 			comma, name, r->state == RUNNER_READY ? "ready" : "loading", r->dead ? "true" : "false",
-			r->wedged ? "true" : "false", r->refs, r->slots, r->slots_used, waiting, r->ctx, (int)r->pid, r->port);
+			r->wedged ? "true" : "false", r->refs, r->slots, r->slots_used, r->slots_lost, waiting, r->ctx, (int)r->pid, r->port);
 		comma = ",";
 	}
 	buf_lit(b, "]");
