@@ -1,17 +1,15 @@
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/sink.h"
 
 #define SITES 64 /* call sites remembered for the repeat count; more share a place, which only makes holding back coarser */
 
@@ -34,25 +32,15 @@ static const char *const LEVELS[] = {[LOG_ERR_] = "err", [LOG_WARNING_] = "warni
 static struct {
 	const char    *program;
 	enum log_level max;
-	bool           journal;
+	unsigned       lost; /* lines that nobody took */
 	struct site    sites[SITES];
 } log_state = {.program = "tsa", .max = LOG_INFO_};
-
-/* systemd sets JOURNAL_STREAM=dev:inode of the stream it gave us; a redirected standard error is no journal. */
-static bool stderr_is_journal(void)
-{
-	const char *env = getenv("JOURNAL_STREAM");
-	unsigned long long dev, ino;
-	struct stat st;
-
-	return env && sscanf(env, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
-}
 
 void log_open(const char *program, enum log_level max)
 {
 	log_state.program = program;
 	log_state.max = max;
-	log_state.journal = stderr_is_journal();
+	sink_open();
 }
 
 void log_set_level(enum log_level max)
@@ -70,45 +58,7 @@ bool log_level_parse(const char *word, enum log_level *out)
 	return false;
 }
 
-static void add_field(struct iovec *iov, size_t *n, char *buf, size_t size, const char *name, const char *value)
-{
-	int len;
-
-	if (!value || !*value)
-		return;
-	len = snprintf(buf, size, "%s=%s", name, value);
-	if (len < 0)
-		return;
-	iov[*n].iov_base = buf;
-	iov[*n].iov_len = (size_t)len < size ? (size_t)len : size - 1;
-	(*n)++;
-}
-
-static void to_journal(enum log_level level, const struct log_about *about, const char *text)
-{
-	char fields[8][640];
-	char number[32];
-	struct iovec iov[8];
-	size_t n = 0;
-
-	add_field(iov, &n, fields[0], sizeof(fields[0]), "MESSAGE", text);
-	snprintf(number, sizeof(number), "%d", (int)level);
-	add_field(iov, &n, fields[1], sizeof(fields[1]), "PRIORITY", number);
-	add_field(iov, &n, fields[2], sizeof(fields[2]), "SYSLOG_IDENTIFIER", log_state.program);
-	if (about) {
-		add_field(iov, &n, fields[3], sizeof(fields[3]), "MESSAGE_ID", EVENT_IDS[about->event]);
-		add_field(iov, &n, fields[4], sizeof(fields[4]), "TSA_SLOT", about->slot);
-		add_field(iov, &n, fields[5], sizeof(fields[5]), "TSA_MODEL", about->model);
-		add_field(iov, &n, fields[6], sizeof(fields[6]), "TSA_REQUEST", about->request);
-		if (about->gen) {
-			snprintf(number, sizeof(number), "%lu", about->gen);
-			add_field(iov, &n, fields[7], sizeof(fields[7]), "TSA_GEN", number);
-		}
-	}
-	(void)sd_journal_sendv(iov, (int)n);
-}
-
-/* Control bytes of foreign text (a model name, say) must not forge lines in a terminal or a log file. */
+/* Control bytes of foreign text (a model name, say) must not forge lines in a terminal or a log file, or fields in the journal. */
 static void escape(char *text)
 {
 	for (unsigned char *p = (unsigned char *)text; *p; p++)
@@ -116,19 +66,65 @@ static void escape(char *text)
 			*p = '?';
 }
 
-static void emit(enum log_level level, const struct log_about *about, char *text)
+static size_t add_field(char *entry, size_t n, size_t size, const char *name, const char *value)
+{
+	char *at = entry + n;
+	int len = value && *value ? snprintf(at, size - n, "%s=%s", name, value) : 0;
+
+	if (len <= 0 || (size_t)len + 1 >= size - n) /* a field that does not fit is left out */
+		return n;
+	escape(at);
+	at[len] = '\n';
+	return n + (size_t)len + 1;
+}
+
+static int to_journal(enum log_level level, const struct log_about *about, const char *text)
+{
+	char number[32];
+	char entry[2048];
+	size_t n;
+
+	snprintf(number, sizeof(number), "%d", (int)level);
+	n = add_field(entry, 0, sizeof(entry), "MESSAGE", text);
+	n = add_field(entry, n, sizeof(entry), "PRIORITY", number);
+	n = add_field(entry, n, sizeof(entry), "SYSLOG_IDENTIFIER", log_state.program);
+	if (about) {
+		snprintf(number, sizeof(number), "%lu", about->gen);
+		n = add_field(entry, n, sizeof(entry), "MESSAGE_ID", EVENT_IDS[about->event]);
+		n = add_field(entry, n, sizeof(entry), "TSA_SLOT", about->slot);
+		n = add_field(entry, n, sizeof(entry), "TSA_MODEL", about->model);
+		n = add_field(entry, n, sizeof(entry), "TSA_REQUEST", about->request);
+		n = add_field(entry, n, sizeof(entry), "TSA_GEN", about->gen ? number : NULL);
+	}
+	return sink_entry(entry, n);
+}
+
+static int to_stderr(enum log_level level, const char *text)
 {
 	char line[800];
-	int n;
+	int n = snprintf(line, sizeof(line), "%s[%d] %s: %s\n", log_state.program, (int)getpid(), LEVELS[level], text);
+
+	return n > 0 ? sink_line(line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) : -EINVAL;
+}
+
+static int put(enum log_level level, const struct log_about *about, const char *text)
+{
+	return sink_is_journal() ? to_journal(level, about, text) : to_stderr(level, text);
+}
+
+/* A line that is not taken at once is dropped; the first one that is taken again comes after their number. */
+static void emit(enum log_level level, const struct log_about *about, char *text)
+{
+	char lost[80];
 
 	escape(text);
-	if (log_state.journal) {
-		to_journal(level, about, text);
-		return;
+	if (log_state.lost) {
+		snprintf(lost, sizeof(lost), "%u lines of %s are lost: nothing took them", log_state.lost, log_state.program);
+		if (put(LOG_WARNING_, NULL, lost) == 0)
+			log_state.lost = 0;
 	}
-	n = snprintf(line, sizeof(line), "%s[%d] %s: %s\n", log_state.program, (int)getpid(), LEVELS[level], text);
-	if (n > 0)
-		(void)!write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	if (log_state.lost || put(level, about, text) < 0)
+		log_state.lost++;
 }
 
 static void say_held(struct site *s, uint64_t now_ns)

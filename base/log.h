@@ -2,7 +2,9 @@
  *
  * Programs (rank 3) log; ranks 0-2 never do.  err = someone must act; warning = tsa coped, look; notice = a state changed;
  * info = work done; debug = why.  Prompts and bodies are never logged.  A call site that repeats itself more than LOG_BURST
- * times in LOG_WINDOW is held back and summed up ("... 14 more in 60s").  Not thread-safe: each process has one thread. */
+ * times in LOG_WINDOW is held back and summed up ("... 14 more in 60s").  Logging never waits: what the journal, or the reader of
+ * a pipe, does not take at once is dropped, and the next line that is taken comes after the number of those that were lost.
+ * Not thread-safe: each process has one thread. */
 #pragma once
 
 #include <stdbool.h>

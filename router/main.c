@@ -170,13 +170,15 @@ int main(int argc, char **argv)
 	static const struct timeval TICK = {.tv_usec = ROUTER_TICK_NS / 1000};
 	struct why why = {0};
 	struct router *r;
+	int err;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("tsa-router %s\n", TSA_VERSION);
 		return 0;
 	}
+	err = proc_confine_early(&why); /* first: it closes what is open */
 	log_open("tsa-router", LOG_INFO_);
-	if (proc_confine_early(&why)) {
+	if (err < 0) {
 		log_err("%s; tsa-router is started by tsad, not by hand", why.text);
 		return 1;
 	}

@@ -24,6 +24,7 @@ int main(int argc, char **argv)
 {
 	struct why why;
 	bool host = false;
+	int err;
 
 	for (int c; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
 		if (c == 'H') {
@@ -40,8 +41,9 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	err = proc_confine_early(&why); /* first: it closes what is open */
 	log_open(host ? "tsa-host" : "tsa-worker", LOG_INFO_);
-	if (proc_confine_early(&why)) {
+	if (err < 0) {
 		log_err("%s", why.text);
 		return 1;
 	}
