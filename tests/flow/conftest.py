@@ -7,6 +7,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from fabric import Fabric, Sim  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'promise(row, ...): proves a row of docs/promises.md; make lint holds the two together')
+
+
 @pytest.fixture
 def sims(tmp_path):
     """sims(n, *options) starts a simulator of n instances; all end with the test."""

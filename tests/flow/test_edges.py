@@ -103,6 +103,7 @@ def test_announced_bodies_take_no_memory_from_others(front):
         s.close()
 
 
+@pytest.mark.promise(14)
 def test_a_body_that_stands_still_is_cut_whatever_was_announced(front):
     f = front('deadlines { body = 1s body_rate = 1KiB }\nlimits { body = 64MiB }')
     with socket.create_connection(('127.0.0.1', f.port)) as s:
@@ -125,6 +126,7 @@ def test_small_limits_leave_room_for_many(front):
     assert [t.answers[0].status for t in answers] == [200] * 100
 
 
+@pytest.mark.promise(14)
 def test_a_slow_head_is_counted(front):
     f = front('deadlines { head = 1s }')
     with socket.create_connection(('127.0.0.1', f.port)) as s:
@@ -155,6 +157,7 @@ def test_a_pipeline_behind_a_running_request_is_kept(front):
     assert [a.status for a in t.answers] == [200] * 5, t
 
 
+@pytest.mark.promise(14)
 def test_a_pipeline_that_nobody_reads_is_not_worked_off_into_memory(front):
     f = front('deadlines { stall = 20s }')
     s = slow_client(f.port, b'')
@@ -325,6 +328,7 @@ def cpu_seconds(pid):
     return (int(u) + int(s)) / os.sysconf('SC_CLK_TCK')
 
 
+@pytest.mark.promise(23)
 def test_without_descriptors_the_router_waits_and_recovers(front):
     f = front()
     resource.prlimit(f.pid, resource.RLIMIT_NOFILE, (64, 64))

@@ -130,6 +130,7 @@ def play(x, c):
     return None
 
 
+@pytest.mark.promise(13)
 def test_cases(fleet):
     with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
         lanes = [pool.submit(lambda i=i, x=x: [(c.id, play(x, c)) for c in cases.CASES[i::LANES]]) for i, x in enumerate(fleet.lanes)]
@@ -153,6 +154,7 @@ def fail_every_time(x, c):
     return c.id, [a.status for a in t.answers], t.answers and t.answers[0].error(), time.monotonic() - start
 
 
+@pytest.mark.promise(13)
 def test_who_fails_every_time_is_a_502_in_the_clients_words(fleet):
     by = {c.id: c for c in cases.CASES}
     with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
@@ -170,6 +172,7 @@ def rss_kib(pid):
     return int(next(x for x in open(f'/proc/{pid}/status') if x.startswith('VmRSS')).split()[1])
 
 
+@pytest.mark.promise(13, 14)
 def test_an_endless_answer_to_a_client_that_stops_reading(fleet, lane):
     """It is cut by the stall limit, its place is free again, and it has cost a buffer."""
     before = rss_kib(fleet.pid)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import pytest
 from fabric import Fabric, Process, alive, call, chat, get, wait_for
 
 
@@ -52,6 +53,7 @@ class Load:
         wait_for(lambda: len(self.done) >= want, seconds, f'{n} more requests end')
 
 
+@pytest.mark.promise(3)
 def test_killing_workers_fails_no_request(sims, fabrics):
     s = sims(2)
     f = fabrics(adopt=s.ports, slots=8)
@@ -68,6 +70,7 @@ def test_killing_workers_fails_no_request(sims, fabrics):
     assert not load.bad(), load.bad()[:5]
 
 
+@pytest.mark.promise(4)
 def test_killing_the_supervisor_fails_no_request_and_the_next_one_adopts(sims, fabrics):
     s = sims(2)
     f = fabrics(adopt=s.ports, slots=8)
@@ -92,6 +95,7 @@ def test_killing_the_supervisor_fails_no_request_and_the_next_one_adopts(sims, f
     assert not any(alive(r['pid']) for r in after['routers'])
 
 
+@pytest.mark.promise(2)
 def test_killing_the_router_refuses_nobody_and_it_is_back_within_a_second(sims, fabrics):
     s = sims(2)
     f = fabrics(adopt=s.ports, slots=8)
@@ -112,6 +116,7 @@ def test_killing_the_router_refuses_nobody_and_it_is_back_within_a_second(sims, 
     assert len(load.bad()) <= 5 * 8, load.bad()
 
 
+@pytest.mark.promise(10)
 def test_killing_an_ollama_moves_requests_and_ends_streams_with_an_error(sims, fabrics):
     a, b = sims(1, '--parallel', '8'), sims(1, '--parallel', '8')
     f = fabrics(adopt=[a.port, b.port], slots=8)
@@ -130,6 +135,7 @@ def test_killing_an_ollama_moves_requests_and_ends_streams_with_an_error(sims, f
     wait_for(lambda: f.instance('i0')['state'] in ('sick', 'starting', 'backoff'), 10, 'the dead instance is known as such')
 
 
+@pytest.mark.promise(6)
 def test_a_hanging_worker_is_replaced(sims, fabrics):
     s = sims(1)
     f = fabrics(adopt=s.ports)
@@ -141,6 +147,7 @@ def test_a_hanging_worker_is_replaced(sims, fabrics):
     assert not alive(pid)
 
 
+@pytest.mark.promise(7)
 def test_a_hanging_router_is_replaced(sims, fabrics):
     s = sims(1)
     f = fabrics(adopt=s.ports)
@@ -152,6 +159,7 @@ def test_a_hanging_router_is_replaced(sims, fabrics):
     assert chat(f.port, 'sim:tokens=1')[0] == 200
 
 
+@pytest.mark.promise(31)
 def test_two_supervisors_on_one_state_directory(pair, tmp_path):
     _, f = pair
     t0 = time.monotonic()
@@ -161,6 +169,7 @@ def test_two_supervisors_on_one_state_directory(pair, tmp_path):
     assert str(f.tsad.pid) in p.text()
 
 
+@pytest.mark.promise(25)
 def test_port_taken_at_start(tmp_path):
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
@@ -172,6 +181,7 @@ def test_port_taken_at_start(tmp_path):
         assert str(port) in p.text()
 
 
+@pytest.mark.promise(30)
 def test_stop_drains_streams_and_leaves_no_process(sims, tmp_path):
     s = sims(1)
     d = tmp_path / 'f'
@@ -190,6 +200,7 @@ def test_stop_drains_streams_and_leaves_no_process(sims, tmp_path):
     assert alive(s.pid), 'an adopted instance is not ours to stop'
 
 
+@pytest.mark.promise(27)
 def test_restart_storm_ends_in_quarantine_and_can_be_lifted(tmp_path, sims):
     """An Ollama that ends at once is tried with growing pauses, never in a tight loop, while another instance serves."""
     s = sims(1)
@@ -250,6 +261,7 @@ def test_children_whose_supervisor_died_before_it_told_them_anything_end(tmp_pat
         assert p.wait(5) == 0, argv
 
 
+@pytest.mark.promise(30)
 def test_the_end_of_a_drain_is_told_to_those_still_here(sims, tmp_path):
     """A stream gets its error line, a waiting request its 503; nobody just loses the connection."""
     s = sims(1)

@@ -74,6 +74,7 @@ def test_reload_changes_what_changed_and_nothing_else(sims, fabrics):
     assert chat(f.port, 'sim:tokens=1')[0] == 200
 
 
+@pytest.mark.promise(20)
 @pytest.mark.parametrize('bad,says', [
     ('deadlines { queue = 5 }', 'no unit'), ('frobnicate = 1', 'frobnicate'), ('instance "i9" { }', 'command'), ('{', ':'),
 ])
@@ -88,6 +89,7 @@ def test_a_bad_reload_changes_nothing_and_says_where(sims, fabrics, bad, says):
     assert 'tsa.conf:' in f.ctl('status').stdout, 'the failed reload is shown'
 
 
+@pytest.mark.promise(21)
 def test_reloads_under_load_lose_nothing(sims, fabrics):
     from test_kill import Load
     s = sims(2)

@@ -17,6 +17,7 @@ def lines(body):
     return [json.loads(x) for x in body.strip().split('\n')]
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize('kind', ['cut', 'reset', 'crash-stream'])
 def test_a_broken_stream_ends_with_an_error_never_as_complete(sims, fabrics, kind):
     s = sims(1)
@@ -29,6 +30,7 @@ def test_a_broken_stream_ends_with_an_error_never_as_complete(sims, fabrics, kin
     assert f.instance('i0')['failed'] >= 1
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize('path,body,end', [
     ('/v1/chat/completions', {'messages': [{'role': 'user', 'content': 'sim:tokens=20'}]}, '[DONE]'),
     ('/v1/messages', {'max_tokens': 20, 'messages': [{'role': 'user', 'content': 'sim:tokens=20'}]}, 'message_stop'),
@@ -62,6 +64,7 @@ def test_ollama_client_raises_on_a_broken_stream(sims, fabrics):
             pass
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize('kind', ['reset', 'busy', 'garbage', 'cut'])
 def test_failure_before_the_first_byte_moves_on(pair, kind):
     s, f = pair
@@ -70,6 +73,7 @@ def test_failure_before_the_first_byte_moves_on(pair, kind):
     assert all(a[0] == 200 and json.loads(a[1])['done'] for a in answers), [a[:2] for a in answers]
 
 
+@pytest.mark.promise(11)
 def test_hang_before_the_first_byte_is_bounded(sims, fabrics):
     s = sims(2)
     f = fabrics(conf='deadlines { first_byte = 1s total = 20s }\n' + ''.join(
@@ -80,6 +84,7 @@ def test_hang_before_the_first_byte_is_bounded(sims, fabrics):
     assert st == 200 and h['x-tsa-route-reason'] == 'failover', (st, body)
 
 
+@pytest.mark.promise(12)
 def test_hang_inside_a_stream_is_bounded(sims, fabrics):
     s = sims(1)
     f = fabrics(conf=f'deadlines {{ gap = 1s }}\ninstance "i0" {{ url = "http://127.0.0.1:{s.port}" }}\n')
@@ -138,6 +143,7 @@ def test_a_thousand_clients_leave_and_no_descriptor_stays(sims, fabrics):
     wait_for(lambda: s.stats()['leaked_fds'] > 0, 10, 'the simulator leaks when a client talks to it directly')
 
 
+@pytest.mark.promise(11)
 def test_client_gone_stops_the_generation(sims, fabrics):
     s = sims(1)
     f = fabrics(adopt=s.ports, slots=1)
@@ -172,6 +178,7 @@ def test_at_most_slots_in_flight_and_the_rest_in_turn(sims, fabrics):
     assert max(peak) - 1 <= 2, 'the watching request itself counts as one'
 
 
+@pytest.mark.promise(32)
 def test_queue_deadline_is_429(sims, fabrics):
     s = sims(1)
     f = fabrics(conf=f'deadlines {{ queue = 1s }}\ninstance "i0" {{ url = "http://127.0.0.1:{s.port}" slots = 1 }}\n')
@@ -198,6 +205,7 @@ def test_cold_model_is_loaded_once_for_a_burst(sims, fabrics):
     assert s.stats()['loads']['started'] - before == 1
 
 
+@pytest.mark.promise(14)
 def test_slow_head_and_slow_body_have_deadlines(sims, fabrics):
     s = sims(1)
     f = fabrics(conf=f'deadlines {{ head = 1s body = 1s body_rate = 1MiB }}\ninstance "i0" {{ url = "http://127.0.0.1:{s.port}" }}\n')
@@ -208,6 +216,7 @@ def test_slow_head_and_slow_body_have_deadlines(sims, fabrics):
             assert b' 408 ' in c.recv(1000)
 
 
+@pytest.mark.promise(14)
 def test_a_reader_that_stalls_is_cut_and_memory_stays_bounded(sims, fabrics):
     s = sims(1)
     f = fabrics(conf=f'deadlines {{ stall = 2s }}\nlimits {{ buffer = 64KiB }}\ninstance "i0" {{ url = "http://127.0.0.1:{s.port}" slots = 8 }}\n')

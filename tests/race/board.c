@@ -326,6 +326,7 @@ static void tally_say(const char *what, uint64_t n, const struct tally *t)
 		      (unsigned long long)t->nonsense, (unsigned long long)t->mixed, (unsigned long long)t->slowest_ns / 1000);
 }
 
+/* promise 8 */
 static void killed_writers_never_tear_a_reader(void **state)
 {
 	struct tally t = {0};

@@ -57,6 +57,7 @@ static int conf_files_only(const struct dirent *e)
 	return n > 5 && strcmp(e->d_name + n - 5, ".conf") == 0;
 }
 
+/* promise 20 */
 static void each_bad_line_gets_its_sentence(void **state)
 {
 	struct dirent **entries;

@@ -63,6 +63,7 @@ static void every_verb_comes_back(void **state)
 	}
 }
 
+/* promise 19 */
 static void every_truncation_is_refused(void **state)
 {
 	size_t n = pack(CTL_WARM, 2);
@@ -73,6 +74,7 @@ static void every_truncation_is_refused(void **state)
 	assert_int_equal(parse_only(n), 0);
 }
 
+/* promise 19 */
 static void lengths_are_not_trusted(void **state)
 {
 	size_t n = pack(CTL_WARM, 1);

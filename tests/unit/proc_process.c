@@ -52,6 +52,7 @@ static void absent_process_is_esrch(void **state)
 	assert_int_equal(proc_pidfd(&huge), -ESRCH);
 }
 
+/* promise 24 */
 static void pidfd_is_for_exactly_this_process(void **state)
 {
 	struct proc_process p = {.pid = (uint64_t)getpid()};

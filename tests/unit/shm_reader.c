@@ -207,6 +207,7 @@ static const struct nonsense NONSENSE[] = {
 	BAD_TEXT(WISH, shm_wish, model),
 };
 
+/* promise 9 */
 static void nonsense_is_refused_and_counted(void **state)
 {
 	(void)state;
@@ -245,6 +246,7 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+/* promise 8 */
 static void an_odd_line_is_given_up_soon_and_counted(void **state)
 {
 	(void)state;
@@ -282,6 +284,7 @@ static void words_scramble(_Atomic uint64_t *words, size_t n)
 		atomic_store_explicit(&words[i], random_word(), memory_order_relaxed);
 }
 
+/* promise 9 */
 static void random_bytes_end_in_an_answer(void **state)
 {
 	unsigned answers[3] = {0};

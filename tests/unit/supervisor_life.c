@@ -111,6 +111,7 @@ static void every_event_has_a_meaning(void **state)
 	assert_string_equal(life_event_word((enum life_event)99), life_event_word(LIFE_NONE));
 }
 
+/* promise 27 */
 static void fleet_in_trouble_is_restarted_slowly(void **state)
 {
 	struct life_fleet fleet = {0};

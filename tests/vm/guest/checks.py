@@ -150,6 +150,7 @@ def journal_has_ollama():
 
 # --- reload ------------------------------------------------------------------------------------------------------------------------------
 
+# promise 21
 @check
 def reload_good():
     """systemctl reload adds an instance and takes it away again under load: 0 failed, everybody else keeps his process"""
@@ -172,6 +173,7 @@ def reload_good():
     return f'{len(load.verdicts)} requests'
 
 
+# promise 20
 @check
 def reload_bad():
     """systemctl reload of a bad file fails, says file and line, and changes nothing"""
@@ -199,6 +201,7 @@ def supervisor_replaced(old, seconds=SLOW_S + world.PATIENCE):
     return settled(2, seconds)
 
 
+# promise 4
 @check
 def supervisor_killed():
     """the supervisor killed with -9 three times under load: 0 failed, 0 refused, every other process, the sockets, the board and the models stay"""
@@ -223,6 +226,7 @@ def supervisor_killed():
     return f'{len(load.verdicts)} requests; {kept} descriptors kept'
 
 
+# promise 4
 @check
 def supervisor_and_router_killed():
     """the supervisor and its only router killed at once: 0 refused, for systemd holds the sockets; what was in flight ends, the rest is served"""
@@ -261,6 +265,7 @@ def all_of_tsa_killed():
     return f'{len(cut)} cut, {len(load.bad()) - len(cut)} told to try again, {len(load.verdicts) - len(load.bad())} served'
 
 
+# promise 3
 @check
 def worker_killed():
     """each worker killed with -9 under load: 0 failed, the same Ollamas"""
@@ -278,6 +283,7 @@ def worker_killed():
     return f'{len(load.verdicts)} requests; "{died[-1]}"'
 
 
+# promise 2
 @check
 def router_killed():
     """the only router killed with -9 under load: 0 refused, only what was in flight is cut"""
@@ -290,6 +296,7 @@ def router_killed():
     return f'{len(load.bad())} of {len(load.verdicts)} cut'
 
 
+# promise 10
 @check
 def ollama_killed():
     """the started Ollama killed with -9: its worker starts it again, its runner is not left over; the journal has the cause if its parent lived"""
@@ -305,6 +312,7 @@ def ollama_killed():
     return said[0]['MESSAGE']
 
 
+# promise 5
 @check
 def watchdog():
     """the supervisor stopped with SIGSTOP: systemd ends and restarts it in WatchdogSec + RestartSec, and serving goes on meanwhile"""
@@ -322,6 +330,7 @@ def watchdog():
     return f'{took:.1f} s; {len(load.verdicts)} requests'
 
 
+# promise 20
 @check
 def crash_with_bad_file():
     """a crash while a mistake is being typed into the configuration: serving goes on, and the supervisor is back when the mistake is gone"""
@@ -373,6 +382,7 @@ def ended(family, outside):
     assert not pathlib.Path('/run/tsa/state').exists(), 'the state file is left'
 
 
+# promise 30
 @check
 def stops():
     """systemctl stop: a running stream is heard to its end, then nothing is left; exit 0; the adopted Ollama lives on with its model"""
@@ -409,6 +419,7 @@ def outside_pid():
     return int(must('systemctl', 'show', 'ollama-outside', '-p', 'MainPID', '--value'))
 
 
+# promises 5, 30
 @check
 def stop_of_a_hung_supervisor():
     """a supervisor that hangs in its stop: killed within TimeoutStopSec, and ExecStopPost= ends what it left"""
@@ -434,6 +445,7 @@ def stop_of_a_killed_supervisor():
     return f'result {show("Result")}'
 
 
+# promise 15
 @check
 def full_disk():
     """a full state directory: start, serving, a crash and the stop go on, a sentence in the journal says so"""
