@@ -68,7 +68,7 @@ SRC_tsa-load   := tools/load
 LIBS_tsad       := conf shm ctl proc base
 LIBS_tsa-worker := probes shm proc base
 LIBS_tsa-router := http route shm proc base
-LIBS_tsactl     := ctl shm base
+LIBS_tsactl     := conf ctl shm base
 LIBS_ollama-sim := base
 LIBS_tsa-load   := base
 
@@ -144,7 +144,7 @@ RACE_BIN  := $(patsubst tests/race/%.c,$(B)/race/%,$(sort $(wildcard tests/race/
 TEST_LIBS := probes route http conf ctl shm proc base
 TEST_EXT  := -lcmocka -levent_core -lcurl -ljson-c -lsystemd -lm -lpthread
 # The objects of a program that decide and hold no main(): the unit tests of that folder (FOLDER_*.c) link them too.
-PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard supervisor/life.c supervisor/state.c worker/life.c worker/catalog.c worker/judge.c tools/tsactl/words.c \
+PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard supervisor/life.c supervisor/state.c worker/life.c worker/catalog.c worker/judge.c tools/tsactl/words.c tools/tsactl/symptoms.c \
 	router/model.c router/origin.c router/progress.c router/carry.c))
 pure_of    = $(foreach o,$(PURE_OBJS),$(if $(findstring /$(firstword $(subst _, ,$(1)))/,$(o)),$(o)))
 

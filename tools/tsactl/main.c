@@ -16,6 +16,7 @@ static const struct command OWN[] = {
 	{"instance", "NAME", 1, 1, run_instance, CTL_NONE, "everything the board knows of one instance"},
 	{"routers", "", 0, 0, run_routers, CTL_NONE, "the table of routers alone"},
 	{"wait", "ready [NAME] | serving", 1, 2, run_wait, CTL_NONE, "until all instances, this one, or any one can answer"},
+	{"doctor", "", 0, 0, run_doctor, CTL_NONE, "what on this machine would hurt, and the remedy"},
 	{"version", "", 0, 0, run_version, CTL_VERSION, "of tsactl and of the supervisor"},
 	{"help", "", 0, 0, run_help, CTL_NONE, "this text"},
 };
@@ -118,10 +119,11 @@ int run_help(const struct options *o, const struct command *c, const char *const
 
 /* --- the command line ------------------------------------------------------------------------------------------------------------------ */
 
-enum { OPT_STATE = 256, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION };
+enum { OPT_STATE = 256, OPT_CONFIG, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION };
 
 static const struct option LONG[] = {
 	{"state", required_argument, NULL, OPT_STATE},     {"json", no_argument, NULL, 'j'},
+	{"config", required_argument, NULL, OPT_CONFIG},
 	{"columns", required_argument, NULL, 'o'},         {"wait", no_argument, NULL, OPT_WAIT},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},       {NULL, 0, NULL, 0},
@@ -135,6 +137,9 @@ static int option_take(struct options *o, int opt)
 	switch (opt) {
 	case OPT_STATE:
 		o->state = optarg;
+		return -1;
+	case OPT_CONFIG:
+		o->config = optarg;
 		return -1;
 	case 'j':
 		o->json = true;
