@@ -103,6 +103,8 @@ help:
 	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
 	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
+	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
+	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
 	@echo 'make lint       include lattice, banned calls, tables against man pages, man pages'
 	@echo 'make format     clang-format over all C files'
 	@echo 'make deps       install the Debian packages that building and testing need'
@@ -165,6 +167,38 @@ check: $(if $(T),$(B)/unit/$(T),$(UNIT_BIN))
 race: $(RACE_BIN)
 	@tests/run-unit $^
 
+# shm/seq.h as it is and with each mistake that tests/seq/mistakes knows, hammered, and explored to the end under two kinds of memory.
+SEQ_WAYS  := $(shell tests/seq/mistakes)
+SEQ_BIN   := $(foreach w,$(SEQ_WAYS),$(B)/seq/$(w)/hammer $(B)/seq/$(w)/model) $(B)/seq/right/races $(B)/seq/plain-copy/races
+SEQ_FLAGS := -std=c17 -g $(WARN) -Wno-cast-qual -pthread
+.PRECIOUS: $(B)/seq/%/shm/seq.h
+$(B)/seq/%/shm/seq.h: shm/seq.h tests/seq/mistakes
+	@mkdir -p $(@D)
+	@tests/seq/mistakes $* <shm/seq.h >$@
+SEQ_BASE  := base/scan.c base/why.c base/clock.c
+SEQ_FROM   = $(B)/seq/%/shm/seq.h shm/layout.h shm/reader.h shm/states.def base/bug.h base/clock.h base/scan.h $(SEQ_BASE) Makefile
+$(B)/seq/%/hammer: tests/seq/hammer.c $(SEQ_FROM)
+	$(call say,CC,$@)
+	$(Q)$(CC) -I$(B)/seq/$* $(CPPFLAGS) $(SEQ_FLAGS) -O2 -o $@ $< $(SEQ_BASE)
+$(B)/seq/%/races: tests/seq/hammer.c $(SEQ_FROM)
+	$(call say,CC,$@)
+	$(Q)$(CC) -I$(B)/seq/$* $(CPPFLAGS) $(SEQ_FLAGS) -O1 -fsanitize=thread -o $@ $< $(SEQ_BASE)
+$(B)/seq/%/model: tests/seq/model.c $(SEQ_FROM)
+	$(call say,CC,$@)
+	$(Q)$(CC) -I$(B)/seq/$* $(CPPFLAGS) $(SEQ_FLAGS) -O2 -o $@ $<
+
+# The tables that decide, beside a world that does everything it can.
+MODEL_BIN := $(patsubst tests/model/%.c,$(B)/model/%,$(wildcard tests/model/*.c))
+$(B)/model/%: $(B)/obj/tests/model/%.o $(B)/obj/supervisor/life.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+.PHONY: model bench-board
+model: $(B)/seq/right/model $(MODEL_BIN)
+	@for m in $^; do echo $$m; nice $$m || exit 1; done
+bench-board: $(SEQ_BIN)
+	@tests/seq/show $(B)
+
 # `make test` is the whole proof: it installs what is missing, builds, and runs every part; the last line counts.
 .PHONY: deps test test-vm flow lint fuzz bench asan run
 deps:
@@ -179,14 +213,14 @@ test:
 	@tests/all $(B)
 
 .PHONY: unit-programs
-unit-programs: $(UNIT_BIN) $(RACE_BIN)
+unit-programs: $(UNIT_BIN) $(RACE_BIN) $(SEQ_BIN) $(MODEL_BIN)
 
 VENV := build/venv
 $(VENV)/ok: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
-flow: all $(VENV)/ok
+flow: all $(SEQ_BIN) $(VENV)/ok
 	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint
