@@ -74,7 +74,7 @@ LIBS_tsa-load   := base
 
 EXT_tsad       := -levent_core -lsystemd
 EXT_tsa-worker := -levent_core -lcurl -ljson-c -lsystemd
-EXT_tsa-router := -levent_core -ljson-c -lsystemd
+EXT_tsa-router := -levent_core -ljson-c -lsystemd -lm
 EXT_tsactl     := -ljson-c -lsystemd
 EXT_ollama-sim := -levent_core -lsystemd -lm
 EXT_tsa-load   := -levent_core -lsystemd -lm

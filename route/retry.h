@@ -1,0 +1,29 @@
+/* route/retry.h - how much trying again the service may do: a budget over all requests, and the time that one attempt gets.
+ *
+ * Each request pays a share of a token in, each retry takes a whole one out; a small allowance per second lets a quiet service retry
+ * at all.  So a broken fleet sees at most 1 + share times its traffic, not attempts times. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct retry_conf {
+	float share; /* retries per request: 0.2 */
+	float per_s; /* and so many a second besides: 2 */
+	float most;  /* tokens kept: 20 */
+};
+
+/* Zero starts with a full purse. */
+struct retry {
+	float spent; /* tokens missing from `most` */
+	uint64_t last_ns;
+};
+
+void retry_conf_default(struct retry_conf *conf);
+void retry_request(struct retry *r, const struct retry_conf *conf);
+/* May one be made now?  If so it is paid for. */
+bool retry_take(struct retry *r, const struct retry_conf *conf, uint64_t now_ns);
+
+/* When an attempt that waits for its first byte must have it: an equal share of what is left of the total for each attempt that may
+ * still follow, at least `least_ns`, never past the total.  `attempts` that are left, this one included (0 counts as 1). */
+uint64_t retry_deadline_ns(uint64_t now_ns, uint64_t total_ns, unsigned attempts, uint64_t least_ns);
