@@ -268,6 +268,7 @@ install: all
 	install -m644 $(addprefix man/,$(MAN7)) $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -m644 $(addprefix man/,$(MAN1)) $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m644 etc/instances.d/*.example $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d/
+	for f in models.json task_categories.json; do [ -e $(DESTDIR)$(SYSCONFDIR)/tsa/$$f ] || install -m644 etc/$$f $(DESTDIR)$(SYSCONFDIR)/tsa/; done
 	[ -e $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf ] || install -m644 etc/tsa.conf $(DESTDIR)$(SYSCONFDIR)/tsa/
 # The operator's configuration stays.
 uninstall:

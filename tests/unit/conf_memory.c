@@ -1,7 +1,4 @@
-/* Memory may end at any allocation: a load then ends with -ENOMEM and a sentence, and has given everything back.
- *
- * The definitions here take the place of the C library's, so that what it allocates itself (strdup, scandir) counts as well.
- * AddressSanitizer has an allocator of its own; under it there is nothing to prove here. */
+/* Memory may end at any allocation: a load then ends with -ENOMEM and a sentence, and has given everything back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,62 +15,7 @@
 #include <cmocka.h>
 
 #include "conf/conf.h"
-
-#ifdef __has_feature
-#define SANITIZED __has_feature(address_sanitizer)
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-static unsigned count, fail_at; /* the allocation that fails; 0: none */
-static long living;
-
-#if !SANITIZED
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void __libc_free(void *p);
-
-static bool granted(void)
-{
-	if (++count == fail_at) {
-		errno = ENOMEM;
-		return false;
-	}
-	return true;
-}
-
-static void *born(void *p)
-{
-	living += p != NULL;
-	return p;
-}
-
-void *malloc(size_t size)
-{
-	return granted() ? born(__libc_malloc(size)) : NULL;
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return granted() ? born(__libc_calloc(n, size)) : NULL;
-}
-
-void *realloc(void *old, size_t size)
-{
-	if (!granted())
-		return NULL;
-	return old ? __libc_realloc(old, size) : born(__libc_realloc(NULL, size));
-}
-
-void free(void *p)
-{
-	living -= p != NULL;
-	__libc_free(p);
-}
-#endif
+#include "tests/unit/failing_memory.h"
 
 static char dir[64];
 static struct conf_report report;
