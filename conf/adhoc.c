@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/scan.h"
 #include "conf/loading.h"
 
@@ -15,9 +16,7 @@ static void listen_add(struct conf_loading *l, const char *text)
 	struct conf *c = &l->whole->conf;
 	struct why why = {""};
 
-	if (c->n_listen == CONF_LISTEN)
-		conf_error(l, CONF_NOWHERE, "--listen: there may be %d addresses", CONF_LISTEN);
-	else if (conf_addr_parse(text, 0, &c->listen[c->n_listen], &why) < 0)
+	if (conf_addr_parse(text, 0, &c->listen[c->n_listen], &why) < 0)
 		conf_error(l, CONF_NOWHERE, "--listen: %s", why.text);
 	else
 		c->n_listen++;
@@ -41,8 +40,7 @@ static void instance_adopt(struct conf_loading *l, const char *text, unsigned sl
 	else
 		snprintf(name, sizeof(name), "ollama-%u", conf_addr_port(&addr));
 	inst = conf_instance_add(l, CONF_NOWHERE);
-	if (!inst)
-		return;
+	BUG_ON(!inst); /* struct conf_adhoc has no room for one too many */
 	conf_instance_name(l, inst, CONF_NOWHERE, name);
 	inst->addr = addr;
 	inst->adopted = true;
