@@ -297,19 +297,38 @@ static uint64_t days_of(unsigned y, unsigned m, unsigned d)
 	return (uint64_t)(y - 1970) * 365 + leaps + BEFORE[m - 1] + (m > 2 ? leap : 0) + d - 1;
 }
 
+/* Text in the shape of a pattern, in which 0 stands for any digit. */
+static bool shape_is(const char *text, const char *pattern)
+{
+	for (; *pattern; text++, pattern++)
+		if (*pattern == '0' ? *text < '0' || *text > '9' : *text != *pattern)
+			return false;
+	return true;
+}
+
+static unsigned two_digits(const char *p)
+{
+	return (unsigned)(p[0] - '0') * 10 + (unsigned)(p[1] - '0');
+}
+
 bool probe_time_parse(const char *text, uint64_t *wall_ns)
 {
 	unsigned y, mo, d, h, mi, s, oh = 0, om = 0;
 	uint64_t frac = 0, scale = NS_PER_S, t, off;
 	const char *p;
-	int used = 0;
 	char sign;
 
-	if (sscanf(text, "%4u-%2u-%2uT%2u:%2u:%2u%n", &y, &mo, &d, &h, &mi, &s, &used) != 6 || used != 19)
+	if (!shape_is(text, "0000-00-00T00:00:00"))
 		return false;
+	y = two_digits(text) * 100 + two_digits(text + 2);
+	mo = two_digits(text + 5);
+	d = two_digits(text + 8);
+	h = two_digits(text + 11);
+	mi = two_digits(text + 14);
+	s = two_digits(text + 17);
 	if (mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || s > 60)
 		return false;
-	p = text + used;
+	p = text + 19;
 	if (*p == '.')
 		for (p++; *p >= '0' && *p <= '9'; p++)
 			if (scale > 1) {
@@ -317,9 +336,12 @@ bool probe_time_parse(const char *text, uint64_t *wall_ns)
 				frac += scale * (uint64_t)(*p - '0');
 			}
 	sign = *p;
-	if (sign == 'Z' ? p[1] != 0
-			: (sign != '+' && sign != '-') || sscanf(p + 1, "%2u:%2u%n", &oh, &om, &used) != 2 || used != 5 || p[6])
+	if (sign == 'Z' ? p[1] != 0 : (sign != '+' && sign != '-') || !shape_is(p + 1, "00:00") || p[6])
 		return false;
+	if (sign != 'Z') {
+		oh = two_digits(p + 1);
+		om = two_digits(p + 4);
+	}
 	if (y > 2200 || y < 1971) { /* "forever" is 292 years ahead; Go's zero time is the year 1 */
 		*wall_ns = y > 2200 ? PROBE_FOREVER : 0;
 		return true;
