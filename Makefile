@@ -102,6 +102,7 @@ help:
 	@echo 'make asan       the unit and flow tests under AddressSanitizer and UBSan'
 	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
 	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
+	@echo 'make fuzz-cover lines of its own files that each target reaches from its saved corpus; below 95 %% is a failure'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
 	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
 	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
@@ -209,7 +210,7 @@ run:
 	@tools/dev/run
 test:
 	@tools/dev/deps test
-	@$(MAKE) --no-print-directory -j2 all unit-programs
+	@$(MAKE) --no-print-directory -j2 all unit-programs fuzz-programs
 	@tests/all $(B)
 
 .PHONY: unit-programs
@@ -234,20 +235,30 @@ test-vm: all
 bench: all
 	@tests/bench/run
 
-# libFuzzer targets: tests/fuzz/NAME.c, corpus in tests/fuzz/corpus/NAME.  FUZZ_S seconds each.
+# libFuzzer targets: tests/fuzz/NAME.c, its corpus tests/fuzz/corpus/NAME, its words tests/fuzz/NAME.dict.  FUZZ_S seconds each.
+# One build serves both: ASan and UBSan to find, clang's source coverage to show what the corpora reach (tests/fuzz/own).
 FUZZ_S    ?= 60
-FUZZ_SRC  := $(sort $(wildcard tests/fuzz/*.c))
-FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(FUZZ_SRC))
-FUZZ_LIBS := $(foreach d,base conf shm ctl proc http,$(wildcard $(d)/*.c)) $(wildcard supervisor/state.c)
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_LIBS) $(wildcard $(addsuffix /*.h,base conf shm ctl proc http supervisor))
+FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_LIBS := $(sort $(wildcard $(addsuffix /*.c,base conf shm ctl proc probes http)) supervisor/state.c)
+FUZZ_CC   := clang -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fprofile-instr-generate -fcoverage-mapping
+build/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer-no-link $(CPPFLAGS) -MMD -MP -c -o $@ $<
+build/fuzz/libtsa.a: $(patsubst %.c,build/fuzz/obj/%.o,$(FUZZ_LIBS))
+	@rm -f $@
+	$(Q)ar rcsD $@ $^
+$(FUZZ_BIN): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libtsa.a
 	$(call say,FZ,$@)
-	$(Q)clang $(CPPFLAGS) -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZ_LIBS) \
-		-levent_core -ljson-c -lsystemd
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer -o $@ $^ -levent_core -lcurl -ljson-c -lsystemd
+.PHONY: fuzz-programs fuzz-cover fuzz-corpus
+fuzz-programs: $(FUZZ_BIN)
+# What is found goes to build/fuzz/corpus; fuzz-corpus takes into the saved corpora what reaches something new.
 fuzz: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
-	@for f in $^; do n=$$(basename $$f); mkdir -p build/corpus/$$n; echo "fuzz: $$n for $(FUZZ_S) s"; \
-		$$f -max_total_time=$(FUZZ_S) -print_final_stats=0 -verbosity=0 -artifact_prefix=build/corpus/$$n- build/corpus/$$n \
-			$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; done
+	@tests/run-fuzz --keep --seconds $(FUZZ_S) $(notdir $^)
+fuzz-cover: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
+	@tests/run-fuzz --cover $(notdir $^)
+fuzz-corpus: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
+	@tests/run-fuzz --merge $(notdir $^)
 
 # --- install -----------------------------------------------------------------------------------------------------------
 .PHONY: install uninstall
@@ -284,5 +295,5 @@ format:
 clean:
 	rm -rf build
 
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj build/fuzz/obj -name '*.d' 2>/dev/null)
 

@@ -1,7 +1,4 @@
-/* Bodies: no cut and no number of slices changes the answer, which is that of a slow decoder that sees all bytes at once.
- *
- * clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -D_GNU_SOURCE tests/fuzz/http_body.c \
- *	http/[a-z]*.c base/bug.c -o build/fuzz/http_body && build/fuzz/http_body -max_len=2048 tests/fuzz/corpus/http_body */
+/* Bodies: no cut and no number of slices changes the answer, which is that of a slow decoder that sees all bytes at once. */
 #include "tests/fuzz/fuzz.h"
 
 #include "http/http.h"
@@ -97,6 +94,11 @@ static void fast(enum http_framing framing, uint64_t length, const char *p, size
 	} while (o->result == HTTP_MORE && at < n);
 	o->used = at;
 	CHECK(http_body_done(&body) == (o->result == HTTP_DONE));
+	if (o->result == HTTP_BAD) { /* refused once is refused for ever */
+		size_t used;
+
+		CHECK(http_body_feed(&body, "0\r\n\r\n", 5, &used, NULL, &(unsigned){0}, &fault) == HTTP_BAD && used == 0);
+	}
 }
 
 static void same(const struct outcome *a, const struct outcome *b)
@@ -108,6 +110,8 @@ static void same(const struct outcome *a, const struct outcome *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const enum http_framing KINDS[8] = {HTTP_BODY_CHUNKED, HTTP_BODY_CHUNKED, HTTP_BODY_CHUNKED, HTTP_BODY_CHUNKED,
+						   HTTP_BODY_CHUNKED, HTTP_BODY_LENGTH,  HTTP_BODY_NONE,    HTTP_BODY_CLOSE};
 	static struct outcome whole, cut, slow;
 	enum http_framing framing;
 	struct cuts cuts = {size * 7919 + 1};
@@ -116,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > sizeof(whole.payload))
 		return 0;
-	framing = data[0] % 8 < 5 ? HTTP_BODY_CHUNKED : (enum http_framing)(data[0] % 4);
+	framing = KINDS[data[0] % 8];
 	length = framing == HTTP_BODY_LENGTH ? data[1] : 0;
 	p = (const char *)data + 2;
 	size -= 2;

@@ -1,7 +1,4 @@
-/* Paths: what was decoded cannot change any more, and routes are found by it without a crash.
- *
- * clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -D_GNU_SOURCE tests/fuzz/http_path.c \
- *	http/[a-z]*.c base/bug.c -o build/fuzz/http_path && build/fuzz/http_path -max_len=256 tests/fuzz/corpus/http_path */
+/* Paths: what was decoded cannot change any more, and routes are found by it without a crash. */
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

@@ -1,7 +1,4 @@
-/* The JSON view: accepts what a slow reader of the grammar accepts, finds the same values, and refuses the same double keys.
- *
- * clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -D_GNU_SOURCE tests/fuzz/http_view.c \
- *	http/[a-z]*.c base/bug.c -o build/fuzz/http_view && build/fuzz/http_view -max_len=2048 tests/fuzz/corpus/http_view */
+/* The JSON view: accepts what a slow reader of the grammar accepts, finds the same values, and refuses the same double keys. */
 #include "tests/fuzz/slow_json.h"
 
 #include "http/bytes.h"
@@ -64,6 +61,7 @@ static void values_check(const struct view *v, const struct slow_json *s)
 		if (!m)
 			continue;
 		CHECK(v->at[k].raw.p == m->raw && v->at[k].raw.n == m->raw_n);
+		CHECK(view_string(&v->at[k], text, 0) < 0);
 		n = view_string(&v->at[k], text, sizeof(text));
 		CHECK((v->at[k].kind == VIEW_STRING) == (m->raw[0] == '"'));
 		CHECK(n < (int)sizeof(text));
@@ -86,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct slow_member *options = NULL;
 
 	CHECK(fault == VIEW_OK || at <= size);
+	CHECK(fault < VIEW_FAULT_COUNT && *view_fault_text(fault));
 	if (sound && s.n < SLOW_MEMBERS_MAX) {
 		for (unsigned k = 0; k < VIEW_KEY_COUNT; k++) {
 			const struct slow_member *m;

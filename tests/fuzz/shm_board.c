@@ -1,7 +1,7 @@
 /* Bytes on the board: whatever a writer leaves there, every read ends soon, and what it hands out can be indexed, looped and printed.
  *
- * The input is a file image: one byte for the file, four for the offset, then the bytes that stand there.  Half of the file numbers
- * also put the bytes over the stamp of a file that nobody has mapped yet, and open that. */
+ * The input is a file image: one byte for the file, four for the offset, then the bytes that stand there.  Bits of the first byte also
+ * put the bytes over the stamp of a file and open that (0x80), take them for descriptors in another order (0x40), for durations (0x20). */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -66,6 +66,7 @@ static void owner_read(void)
 		TEXT_CHECK(o.url);
 		TEXT_CHECK(o.tags);
 		TEXT_CHECK(o.why);
+		BUG_ON(!*shm_child_word(o.child_state) || shm_reader_bad(reader) + shm_reader_torn(reader) == UINT64_MAX);
 		BUG_ON(o.wanted >= SHM_WANT_COUNT || o.child_state >= SHM_CHILD_COUNT || (int32_t)o.child_pid < 0);
 	}
 }
@@ -83,6 +84,8 @@ static void vital_read(void)
 		BUG_ON(v.state >= SHM_STATE_COUNT || v.death_kind >= SHM_DEATH_COUNT || v.models > SHM_MODELS ||
 		       (int32_t)v.ollama_pid < 0);
 	}
+	if (!err)
+		BUG_ON(!*shm_state_word(v.state) || !*shm_state_sentence(v.state) || !*shm_state_word(v.beat_ns));
 	err = shm_read_models(reader, 0, &m);
 	answer_check(err);
 	for (uint64_t i = 0; !err && i < m.n; i++)
@@ -105,6 +108,11 @@ static void router_read(void)
 	struct shm_wish w;
 
 	answer_check(shm_read_router_ident(reader, 0, &id));
+	BUG_ON(shm_read_router_ident(reader, SHM_ROUTERS, &id) != -ERANGE ||
+	       shm_read_wish(reader, 0, 0, SHM_WISHES, &w) != -ERANGE);
+	BUG_ON(!shm_router_counters(reader, 0) || shm_router_counters(reader, SHM_ROUTERS) ||
+	       shm_router_slot(reader, 0, SHM_SLOTS));
+	(void)shm_get(&shm_router_counters(reader, 0)->requests);
 	for (unsigned s = 0; s < SHM_SLOTS; s++) {
 		const struct shm_rslot *slot = shm_router_slot(reader, 0, s);
 
@@ -122,23 +130,91 @@ static void router_read(void)
 	}
 }
 
-/* A second reader meets the bytes in a stamp: it opens or says why not. */
-static void stamp_read(int fd, const uint8_t *data, size_t n)
+/* Another board as a reader is given it: it opens or says why not. */
+static void board_open(const struct shm_fds *fds)
+{
+	struct shm_reader *r = NULL;
+	struct shm_header h;
+	struct shm_vital v;
+	struct why why = {""};
+	int err = shm_reader_open(fds, &r, &why);
+
+	BUG_ON(err != 0 && err != -EPROTO && err != -EBADF);
+	BUG_ON(err && (!why.text[0] || r));
+	if (!err) {
+		err = shm_read_header(r, &h);
+		BUG_ON((err == -ERANGE) != (fds->owner < 0));
+		err = shm_read_vital(r, 0, &v);
+		BUG_ON((err == -ERANGE) != (fds->vital[0] < 0));
+	}
+	shm_reader_close(&r);
+}
+
+/* Bytes over the stamp of a file, from `where` on. */
+static void stamp_try(int fd, uint32_t where, const uint8_t *data, size_t n)
 {
 	struct shm_stamp stamp, kept;
-	struct shm_reader *r = NULL;
-	struct why why = {""};
-	int err;
+	size_t at = where % sizeof(stamp);
 
 	BUG_ON(pread(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept));
 	stamp = kept;
-	memcpy(&stamp, data, n < sizeof(stamp) ? n : sizeof(stamp));
+	memcpy((char *)&stamp + at, data, n < sizeof(stamp) - at ? n : sizeof(stamp) - at);
 	BUG_ON(pwrite(fd, &stamp, sizeof(stamp), 0) != (ssize_t)sizeof(stamp));
-	err = shm_reader_open(&rw, &r, &why);
-	BUG_ON(err != 0 && err != -EPROTO);
-	BUG_ON(err && (!why.text[0] || r));
-	shm_reader_close(&r);
+	board_open(&rw);
 	BUG_ON(pwrite(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept));
+}
+
+/* Descriptors in the wrong order, missing, closed, of no board. */
+static void order_try(const uint8_t *data, size_t n)
+{
+	static int other = -1;
+	struct shm_fds fds = rw;
+	int *fd = &fds.owner;
+
+	if (other < 0)
+		BUG_ON((other = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING)) < 0 ||
+		       ftruncate(other, (off_t)shm_file_bytes(SHM_KIND_HOST)) < 0);
+	for (size_t i = 0; i + 1 < n && i < 16; i += 2) {
+		int *at = &fd[data[i] % SHM_FDS_COUNT];
+
+		switch (data[i + 1]) {
+		case 0xff:
+			*at = -1;
+			break;
+		case 0xfe:
+			*at = 99999; /* nobody has so many */
+			break;
+		case 0xfd:
+			*at = other;
+			break;
+		default:
+			*at = fd[data[i + 1] % SHM_FDS_COUNT];
+		}
+	}
+	board_open(&fds);
+}
+
+/* Durations counted and read again: within a bucket of what was counted. */
+static void hist_try(const uint8_t *data, size_t n)
+{
+	static _Atomic uint32_t hist[SHM_HIST_BUCKETS];
+	uint64_t least = UINT64_MAX, most = 0, ns;
+
+	for (size_t i = 0; i < SHM_HIST_BUCKETS; i++)
+		hist[i] = 0;
+	for (size_t i = 0; i + sizeof(ns) <= n; i += sizeof(ns)) {
+		memcpy(&ns, data + i, sizeof(ns));
+		shm_hist_add(hist, ns);
+		least = ns < least ? ns : least;
+		most = ns > most ? ns : most;
+	}
+	if (n < sizeof(ns)) {
+		BUG_ON(shm_hist_quantile(hist, 0.5) != 0);
+		return;
+	}
+	BUG_ON(shm_hist_quantile(hist, 0.0001) != shm_hist_value(shm_hist_bucket(least)));
+	BUG_ON(shm_hist_quantile(hist, 1.0) != shm_hist_value(shm_hist_bucket(most)));
+	BUG_ON(shm_hist_quantile(hist, 2.0) != shm_hist_value(SHM_HIST_BUCKETS));
 }
 
 static const struct {
@@ -181,8 +257,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&where, data + 1, sizeof(where));
 	n = size - HEAD;
 	if (data[0] & 0x80)
-		stamp_read(fd, data + HEAD, n);
-
+		stamp_try(fd, where, data + HEAD, n);
+	if (data[0] & 0x40)
+		order_try(data + HEAD, n);
+	if (data[0] & 0x20)
+		hist_try(data + HEAD, n);
 	room = shm_file_bytes(FILES[file].kind) - sizeof(struct shm_stamp);
 	n = n < room ? n : room;
 	at = sizeof(struct shm_stamp) + where % (room - n + 1);
