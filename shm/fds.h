@@ -15,6 +15,6 @@ struct shm_fds {
 
 _Static_assert(sizeof(struct shm_fds) == SHM_FDS_COUNT * sizeof(int), "shm_fds is sent as an array of int");
 
-/* FNV-1a over names, offsets and sizes of shm/fields.def and over the words of shm/states.def: two programs that differ in it must not
- * share a board. */
+/* FNV-1a over names, offsets and sizes of shm/fields.def, the words of shm/states.def and the version of tsa: two programs that differ
+ * in it must not share a board. */
 uint64_t shm_layout_hash(void);

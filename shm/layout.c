@@ -83,5 +83,8 @@ uint64_t shm_layout_hash(void)
 		h = fnv_number(h, ROWS[i].at);
 		h = fnv_number(h, ROWS[i].bytes);
 	}
+	/* Words may keep their places and change their meaning from one version to the next. */
+	for (const char *p = TSA_VERSION; *p; p++)
+		h = fnv_byte(h, (unsigned char)*p);
 	return h;
 }

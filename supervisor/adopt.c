@@ -244,7 +244,7 @@ bool sup_adopt_awaits_routers(const struct sup *sup)
 	for (unsigned i = 0; i < SHM_ROUTERS; i++) {
 		const struct sup_child *c = &sup->routers[i];
 
-		if (sup_child_has_process(c) && !c->ours && !c->greeted)
+		if (sup_child_has_process(c) && !c->ours && !c->greeted && !c->foreign)
 			return true;
 	}
 	return false;
@@ -267,9 +267,11 @@ static struct sup_child *hello_child(struct sup *sup, pid_t peer, const struct p
 	return c;
 }
 
-static void hello_refuse(int fd, pid_t peer, const struct proc_hello *hello)
+static void hello_refuse(struct sup *sup, int fd, pid_t peer, const struct proc_hello *hello)
 {
 	log_warning("process %d said HELLO and is no child that this supervisor knows; it is asked to stop", (int)peer);
+	if (hello->role == PROC_ROUTER && hello->self.pid == (uint64_t)peer && sup_leave_stranger(sup, fd, hello) == 0)
+		return;
 	(void)proc_send(fd, PROC_STOP, hello->gen, PROC_STOP_KEEP, 0, NULL, 0, NULL, 0);
 	close(fd);
 }
@@ -312,12 +314,13 @@ void sup_adopt_hello(struct sup *sup, int fd, pid_t peer, const struct proc_hell
 
 	sockets_take(sup, fds, n_fds);
 	if (!c) {
-		hello_refuse(fd, peer, hello);
+		hello_refuse(sup, fd, peer, hello);
 		return;
 	}
 	sup_orders_attach(c, fd);
 	if (hello->layout != (uint32_t)sup->owner->stamp.layout) {
-		sup_child_kill(c, "is of another build than this tsad");
+		sup_child_replace(c);
+		sup_listen_settle(sup);
 		return;
 	}
 	hello_welcome(c, c->role == PROC_ROUTER && n_fds > 0);

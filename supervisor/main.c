@@ -177,6 +177,7 @@ int main(int argc, char **argv)
 	int err = sup_options_parse(argc, argv, &sup.options);
 	int status;
 
+	sup.argv = argv;
 	if (err != 0)
 		return err < 0 ? SUP_EXIT_USAGE : 0;
 	log_open("tsad", sup.options.verbose ? LOG_DEBUG_ : LOG_INFO_);

@@ -171,6 +171,7 @@ void sup_notify_open(struct sup *sup, struct shm_fds *board)
 	uint64_t watchdog_us = 0;
 	char **names = NULL;
 	int *at = &board->owner;
+	int kept[SHM_FDS_COUNT + CONF_LISTEN * SHM_ROUTERS];
 	int n;
 
 	for (unsigned i = 0; i < SHM_FDS_COUNT; i++)
@@ -184,6 +185,9 @@ void sup_notify_open(struct sup *sup, struct shm_fds *board)
 		free(names[i]);
 	}
 	free(names);
+	n = (int)sup_upgrade_kept(kept, ARRAY_SIZE(kept));
+	for (int i = 0; i < n; i++)
+		kept_take(sup, board, BOARD_NAME, kept[i]);
 }
 
 /* --- as the moment asks ------------------------------------------------------------------------------------------------------------------ */

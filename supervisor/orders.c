@@ -107,7 +107,7 @@ void sup_orders_routers(struct sup *sup, bool sockets)
 	for (unsigned i = 0; i < SHM_ROUTERS; i++) {
 		struct sup_child *c = &sup->routers[i];
 
-		if (c->orders < 0 || c->state == SHM_CHILD_STOPPING)
+		if (c->orders < 0 || c->foreign || c->state == SHM_CHILD_STOPPING)
 			continue;
 		sup_orders_conf(c);
 		if (sockets && !c->behind)

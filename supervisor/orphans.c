@@ -113,6 +113,8 @@ static void reaped(struct sup *sup, pid_t pid, int wstatus)
 		sup_child_died(c, wstatus);
 	else if (slot)
 		ollama_reaped(slot, wstatus);
+	else if (pid == sup->upgrade.pid)
+		sup_upgrade_checked(sup, wstatus);
 	else
 		log_debug("an orphan, process %d, ended", (int)pid);
 }

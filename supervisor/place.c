@@ -142,6 +142,7 @@ static void libexec_find(struct sup *sup)
 
 	if (n > 0) {
 		sup->libexec[n] = 0;
+		memcpy(sup->program, sup->libexec, (size_t)n + 1);
 		slash = strrchr(sup->libexec, '/');
 		if (slash)
 			*slash = 0;

@@ -39,6 +39,7 @@ void sup_stop(struct sup *sup)
 	}
 	if (sup->phase == SUP_STOP_ROUTERS) {
 		stop_role(sup, PROC_ROUTER, drain_ns);
+		sup_leave_stop(sup, drain_ns);
 		sup_listen_close(sup);
 	} else {
 		stop_role(sup, PROC_WORKER, 0);
@@ -48,7 +49,7 @@ void sup_stop(struct sup *sup)
 
 void sup_stop_step(struct sup *sup)
 {
-	if (sup->phase == SUP_STOP_ROUTERS && count_alive(sup, PROC_ROUTER) == 0) {
+	if (sup->phase == SUP_STOP_ROUTERS && count_alive(sup, PROC_ROUTER) + sup_leave_count(sup) == 0) {
 		sup->phase = SUP_STOP_WORKERS;
 		/* No request is left that a worker could wait for. */
 		stop_role(sup, PROC_WORKER, 0);

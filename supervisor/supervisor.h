@@ -31,6 +31,7 @@
 
 #define SUP_TICK_NS        PROC_BEAT_NS
 #define SUP_READY_NS       (PROC_HELLO_NS + PROC_ADOPT_NS) /* HELLO to READY; a router may have to wait for adopted siblings */
+#define SUP_REPLACE_NS     (5ULL * NS_PER_S)                       /* a router of another build waits so long for new figures of instances */
 #define SUP_STOP_MARGIN_NS (2ULL * 1000000000ULL)          /* beyond what a child was given to stop */
 
 struct sup;
@@ -56,6 +57,8 @@ struct sup_child {
 	bool ours;    /* to wait for; an adopted one has another parent */
 	bool worked;  /* READY in this life */
 	bool killed;  /* by us, in this life */
+	bool foreign;  /* of another build: it understands nothing but STOP */
+	bool replaced; /* by one of our own build: its end is no failure */
 	bool greeted; /* HELLO in this life: it answers pings */
 	bool behind;  /* its configuration could not be sent yet */
 	uint32_t gen;
@@ -84,6 +87,24 @@ struct sup_orphan {
 	bool killed;
 	struct event ev_process;
 	struct event ev_timer;
+};
+
+/* A router that drains while its successor serves. */
+struct sup_leaver {
+	struct sup *sup;
+	struct proc_process process; /* pid 0: none */
+	uint32_t gen;
+	int pidfd;
+	int orders; /* held so that it does not look for another supervisor */
+	struct event ev_process;
+	struct event ev_timer;
+};
+
+/* The new program looks at the configuration before it takes over. */
+struct sup_upgrade {
+	pid_t pid;            /* 0: none is on its way */
+	uint64_t peer_number; /* who asked */
+	struct event ev_late;
 };
 
 struct sup_slot {
@@ -159,6 +180,8 @@ struct sup {
 	uint32_t uid, gid; /* of the children; 0: as ourselves */
 	gid_t ctl_gid;     /* who may use the control socket; -1: nobody else */
 	char libexec[PROC_PATH];
+	char program[PROC_PATH]; /* our own, as it was called when we began */
+	char **argv;
 	/* board */
 	struct shm_fds board;
 	struct shm_fds board_ro;
@@ -169,6 +192,8 @@ struct sup {
 	struct sup_slot slots[SHM_SLOTS];
 	struct sup_child host;
 	struct sup_child routers[SHM_ROUTERS];
+	struct sup_leaver leavers[2 * SHM_ROUTERS];
+	struct sup_upgrade upgrade;
 	struct life_fleet fleet;
 	uint64_t oom_kills;
 	/* sockets */
@@ -258,6 +283,11 @@ void sup_child_died(struct sup_child *c, int wstatus);
 void sup_child_stop(struct sup_child *c, uint64_t drain_ns, bool wanted);
 /* SIGKILL by pidfd; `why` is what its line says afterwards. */
 void sup_child_kill(struct sup_child *c, const char *why);
+/* It is of another build: let it go and start its successor.  A worker leaves its Ollama; a router first waits until its successor
+ * will know the instances, and then drains beside it. */
+void sup_child_replace(struct sup_child *c);
+/* The tick of a router that waits for that. */
+void sup_child_replace_tick(struct sup_child *c, uint64_t now_ns);
 void sup_child_timer(struct sup_child *c, uint64_t after_ns);
 bool sup_child_has_process(const struct sup_child *c);
 /* The child with this process id, or NULL. */
@@ -300,6 +330,26 @@ void sup_adopt_hello(struct sup *sup, int fd, pid_t peer, const struct proc_hell
 void sup_adopt_save(struct sup *sup);
 /* Is any router of an earlier supervisor still expected to say HELLO, and to bring its sockets? */
 bool sup_adopt_awaits_routers(const struct sup *sup);
+
+/* --- leave.c: routers that drain while others serve already ------------------------------------------------------------------------- */
+
+/* Let the child's process drain, watched here, with duplicates of its descriptors.  0; -EBUSY: too many do so already. */
+int sup_leave_child(struct sup_child *c);
+/* The same for a router that we do not know; takes `fd`, its orders socket, on success.  0 or -errno. */
+int sup_leave_stranger(struct sup *sup, int fd, const struct proc_hello *hello);
+/* From now on they have `drain_ns`. */
+void sup_leave_stop(struct sup *sup, uint64_t drain_ns);
+unsigned sup_leave_count(const struct sup *sup);
+
+/* --- upgrade.c ------------------------------------------------------------------------------------------------------------------ */
+
+/* Have the program on the disk check the configuration; then it takes over this process.  The peer is answered when that is known.
+ * 0; -errno with `why`: it has not begun. */
+int sup_upgrade_begin(struct sup *sup, uint64_t peer_number, struct why *why);
+/* The check ended so. */
+void sup_upgrade_checked(struct sup *sup, int wstatus);
+/* Descriptors that the program before us left open for us; their number. */
+unsigned sup_upgrade_kept(int *fds, unsigned max);
 
 /* --- orphans.c ------------------------------------------------------------------------------------------------------------------ */
 

@@ -18,6 +18,7 @@ static void children_tick(struct sup *sup, uint64_t now_ns, bool forgive)
 		if (c->behind && c->orders >= 0)
 			sup_orders_welcome(c);
 		sup_orders_ping(c, now_ns);
+		sup_child_replace_tick(c, now_ns);
 	}
 }
 

@@ -96,6 +96,16 @@ static void do_reload(const struct request *r)
 	sup_control_answer(r->peer, r->verb, err, why.text);
 }
 
+/* Answered when the new program has said what it makes of the configuration. */
+static void do_upgrade(const struct request *r)
+{
+	struct why why;
+	int err = sup_upgrade_begin(r->sup, r->peer->number, &why);
+
+	if (err < 0)
+		sup_control_answer(r->peer, r->verb, err, why.text);
+}
+
 static void do_version(const struct request *r)
 {
 	sup_control_answer(r->peer, r->verb, 0, TSA_VERSION);
@@ -105,6 +115,7 @@ static void do_version(const struct request *r)
 static void (*const HANDLERS[CTL_VERB_COUNT])(const struct request *) = {
 	[CTL_BOARD] = do_board, [CTL_DRAIN] = do_drain,   [CTL_UNDRAIN] = do_undrain, [CTL_RESTART] = do_restart,
 	[CTL_WARM] = do_warm,   [CTL_UNLOAD] = do_unload, [CTL_RELOAD] = do_reload,   [CTL_VERSION] = do_version,
+	[CTL_UPGRADE] = do_upgrade,
 };
 
 static void name_unknown(const struct request *r, const char *name)

@@ -12,6 +12,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('TSA_BUILD', ROOT / 'build')).resolve()
 SANITIZED = 'address' in BUILD.name  # its quarantine keeps what was freed: resident memory then says nothing
+LONG = os.environ.get('TSA_LONG') == '1'  # the long forms of tests
+LOAD = float(os.environ.get('TSA_LOAD', '1'))  # how many times the load that two cores bear
 PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulators are slower
 
 
@@ -137,8 +139,9 @@ def chat(port, text='hello', model='sim-chat:latest', stream=False, timeout=30, 
 class Fabric:
     """A private tsad: adopt=[ports] and/or conf text; everything under tmp."""
 
-    def __init__(self, tmp, adopt=(), args=(), conf=None, slots=None, env=None, ready=True, name='tsad'):
+    def __init__(self, tmp, adopt=(), args=(), conf=None, slots=None, env=None, ready=True, programs=BUILD):
         self.tmp = pathlib.Path(tmp)
+        self.programs = pathlib.Path(programs)
         self.state = self.tmp / 'state'
         self.port = free_port()
         self.env = env
@@ -162,10 +165,10 @@ class Fabric:
         self.conf.write_text(f'listen = {{"127.0.0.1:{self.port}"}}\nstate_dir = "{self.state}"\n' + text)
 
     def start(self):
-        self.tsad = Process([BUILD / 'tsad', *self.args], self.tmp / 'tsad.log', env=self.env)
+        self.tsad = Process([self.programs / 'tsad', *self.args], self.tmp / 'tsad.log', env=self.env)
 
     def ctl(self, *words, check=True, timeout=60):
-        r = subprocess.run([BUILD / 'tsactl', '--state', self.state, *map(str, words)], capture_output=True, text=True, timeout=timeout * PATIENCE)
+        r = subprocess.run([self.programs / 'tsactl', '--state', self.state, *map(str, words)], capture_output=True, text=True, timeout=timeout * PATIENCE)
         if check and r.returncode:
             raise AssertionError(f'tsactl {words}: exit {r.returncode}: {r.stdout}{r.stderr}')
         return r

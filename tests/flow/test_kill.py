@@ -7,13 +7,14 @@ import threading
 import time
 
 import pytest
-from fabric import Fabric, Process, alive, call, chat, get, wait_for
+from fabric import LOAD, LONG, Fabric, Process, alive, call, chat, get, wait_for
 
 
 class Load:
     """Short requests and streams, each on its own connection, until stopped; what happened to each."""
 
     def __init__(self, port, short=4, streams=4, tokens=20):
+        short, streams = int(short * LOAD), int(streams * LOAD)
         self.port, self.tokens = port, tokens
         self.stop_now = threading.Event()
         self.done = []  # (started, ended, kind, verdict)
@@ -44,6 +45,12 @@ class Load:
         for t in self.threads:
             t.join()
         return self.done
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def bad(self):
         return [d for d in self.done if d[3] != 'ok']

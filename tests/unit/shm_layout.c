@@ -139,6 +139,8 @@ static void hash_covers_names_offsets_and_sizes(void **state)
 		for (size_t k = 0; k < sizeof(numbers); k++)
 			h = (h ^ ((const unsigned char *)numbers)[k]) * 0x100000001b3ULL;
 	}
+	for (const char *p = TSA_VERSION; *p; p++)
+		h = (h ^ (unsigned char)*p) * 0x100000001b3ULL;
 	assert_true(h == shm_layout_hash());
 }
 

@@ -40,8 +40,8 @@ static void commands_make(void)
 		command_add(OWN[i]);
 	for (unsigned i = CTL_NONE + 1; i < CTL_VERB_COUNT; i++)
 		if (i != CTL_BOARD && i != CTL_VERSION)
-			command_add((struct command){verbs[i].word, verbs[i].args, verbs[i].min, verbs[i].max, run_order, i,
-						     verbs[i].help});
+			command_add((struct command){verbs[i].word, verbs[i].args, verbs[i].min, verbs[i].max,
+						     i == CTL_UPGRADE ? run_upgrade : run_order, i, verbs[i].help});
 }
 
 /* --- complaints -------------------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bug.h"
 #include "base/clock.h"
@@ -158,7 +159,7 @@ static int order_say(const struct options *o, const struct command *c, const str
 		return complain(o, EXIT_REFUSED, "%s", *a->text ? a->text : strerror(-a->status));
 	if (!o->json) {
 		/* what the others answer is a promise, and has been kept by now */
-		printf("%s\n", *a->text && (!o->wait || c->verb == CTL_RELOAD) ? a->text : "done");
+		printf("%s\n", *a->text && (!o->wait || c->verb == CTL_RELOAD || c->verb == CTL_UPGRADE) ? a->text : "done");
 		return EXIT_DONE;
 	}
 	j = json_object_new_object();
@@ -195,6 +196,39 @@ int run_order(const struct options *o, const struct command *c, const char *cons
 	if (code == EXIT_DONE)
 		code = order_say(o, c, answer);
 out:
+	free(answer);
+	return code;
+}
+
+/* The board is not looked at: this program may be of the new version, and the board of the old one. */
+int run_upgrade(const struct options *o, const struct command *c, const char *const *words, unsigned n)
+{
+	uint64_t until_ns = clock_after_ns(clock_now_ns(), o->timeout_ns ? o->timeout_ns : EFFECT_NS);
+	struct answer *answer = calloc(1, sizeof(*answer));
+	struct why why = {""};
+	int code, rc;
+
+	(void)words, (void)n;
+	if (!answer)
+		return complain(o, EXIT_REFUSED, "there is no memory for an answer");
+	rc = link_ask(o->state, c->verb, NULL, 0, answer, NULL, &why);
+	if (rc < 0 || answer->status < 0)
+		goto out;
+	/* Nobody answers but the new program, or the old one when it could not be executed: its log says so. */
+	do {
+		struct timespec pause = {.tv_nsec = 50 * NS_PER_MS};
+
+		nanosleep(&pause, NULL);
+		rc = link_ask(o->state, CTL_VERSION, NULL, 0, answer, NULL, &why);
+	} while (rc < 0 && clock_now_ns() < until_ns);
+	if (rc == 0 && answer->status == 0) {
+		char version[64];
+
+		snprintf(version, sizeof(version), "%.40s", answer->text);
+		snprintf(answer->text, sizeof(answer->text), "tsad %s has taken over", version);
+	}
+out:
+	code = rc < 0 ? complain(o, link_exit(rc), "%s", why.text) : order_say(o, c, answer);
 	free(answer);
 	return code;
 }

@@ -169,6 +169,7 @@ int run_instances(const struct options *o, const struct command *c, const char *
 int run_instance(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_routers(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_order(const struct options *o, const struct command *c, const char *const *words, unsigned n);
+int run_upgrade(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_wait(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_version(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_doctor(const struct options *o, const struct command *c, const char *const *words, unsigned n);

@@ -1,0 +1,120 @@
+/* Routers that leave while their successors serve already: of another build, or unknown.  They take no new connections, their streams
+ * have the configured time to end, and they are watched to their end. */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+
+static void leaver_over(struct sup_leaver *l)
+{
+	struct sup *sup = l->sup;
+
+	event_del(&l->ev_process);
+	evtimer_del(&l->ev_timer);
+	close(l->pidfd);
+	close(l->orders);
+	memset(&l->process, 0, sizeof(l->process));
+	if (sup->phase != SUP_UP)
+		sup_stop_step(sup);
+}
+
+static void on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct sup_leaver *l = arg;
+
+	(void)fd;
+	(void)what;
+	log_info("the old router, process %llu, has ended", (unsigned long long)l->process.pid);
+	leaver_over(l);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct sup_leaver *l = arg;
+
+	(void)fd;
+	(void)what;
+	log_warning("the old router, process %llu, did not stop in time and is killed", (unsigned long long)l->process.pid);
+	(void)pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0); /* ESRCH: its end is being told */
+}
+
+static void leaver_ask(struct sup_leaver *l, uint64_t drain_ns)
+{
+	uint64_t bound_ns = drain_ns + SUP_STOP_MARGIN_NS;
+	struct timeval tv = {.tv_sec = (time_t)(bound_ns / NS_PER_S), .tv_usec = (suseconds_t)(bound_ns % NS_PER_S / NS_PER_US)};
+
+	(void)proc_send(l->orders, PROC_STOP, l->gen, 0, drain_ns / NS_PER_MS, NULL, 0, NULL, 0);
+	evtimer_add(&l->ev_timer, &tv);
+}
+
+static struct sup_leaver *leaver_free(struct sup *sup)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sup->leavers); i++)
+		if (sup->leavers[i].process.pid == 0)
+			return &sup->leavers[i];
+	return NULL;
+}
+
+/* Takes both descriptors. */
+static void leaver_watch(struct sup_leaver *l, struct sup *sup, const struct proc_process *p, uint32_t gen, int pidfd, int orders)
+{
+	*l = (struct sup_leaver){.sup = sup, .process = *p, .gen = gen, .pidfd = pidfd, .orders = orders};
+	event_assign(&l->ev_process, sup->base, pidfd, EV_READ, on_end, l);
+	event_add(&l->ev_process, NULL);
+	evtimer_assign(&l->ev_timer, sup->base, on_late, l);
+	leaver_ask(l, sup->conf->drain_ns);
+}
+
+int sup_leave_child(struct sup_child *c)
+{
+	struct sup_leaver *l = leaver_free(c->sup);
+	int pidfd, orders;
+
+	if (!l || c->orders < 0)
+		return -EBUSY;
+	pidfd = fcntl(c->pidfd, F_DUPFD_CLOEXEC, 0);
+	orders = fcntl(c->orders, F_DUPFD_CLOEXEC, 0);
+	if (pidfd < 0 || orders < 0) {
+		int err = -errno;
+
+		if (pidfd >= 0)
+			close(pidfd);
+		return err;
+	}
+	leaver_watch(l, c->sup, &c->process, c->gen, pidfd, orders);
+	return 0;
+}
+
+int sup_leave_stranger(struct sup *sup, int fd, const struct proc_hello *hello)
+{
+	struct sup_leaver *l = leaver_free(sup);
+	int pidfd = l ? proc_pidfd(&hello->self) : -EBUSY;
+
+	if (pidfd < 0)
+		return pidfd;
+	leaver_watch(l, sup, &hello->self, hello->gen, pidfd, fd);
+	return 0;
+}
+
+void sup_leave_stop(struct sup *sup, uint64_t drain_ns)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sup->leavers); i++)
+		if (sup->leavers[i].process.pid)
+			leaver_ask(&sup->leavers[i], drain_ns);
+}
+
+unsigned sup_leave_count(const struct sup *sup)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sup->leavers); i++)
+		n += sup->leavers[i].process.pid != 0;
+	return n;
+}
