@@ -53,7 +53,7 @@ LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen -Wl,--as-needed $
 
 # --- what there is -----------------------------------------------------------------------------------------------------
 LIBDIRS  := base conf shm ctl proc probes route http
-PROGRAMS := tsad tsa-worker tsa-router tsactl ollama-sim tsa-load
+PROGRAMS := tsad tsa-worker tsa-router tsactl ollama-sim tsa-load tsa-simulate
 src_of    = $(filter-out %.test.c,$(sort $(wildcard $(1)/*.c)))
 obj_of    = $(patsubst %.c,$(B)/obj/%.o,$(call src_of,$(1)))
 
@@ -63,6 +63,7 @@ SRC_tsa-router := router
 SRC_tsactl     := tools/tsactl
 SRC_ollama-sim := tools/sim
 SRC_tsa-load   := tools/load
+SRC_tsa-simulate := tools/simulate
 
 # The libraries each program may see; the lint of the include lattice is the other half of this rule.
 LIBS_tsad       := conf shm ctl proc base
@@ -71,6 +72,7 @@ LIBS_tsa-router := http route shm proc base
 LIBS_tsactl     := conf ctl shm base
 LIBS_ollama-sim := base
 LIBS_tsa-load   := base
+LIBS_tsa-simulate := route shm base
 
 EXT_tsad       := -levent_core -lsystemd
 EXT_tsa-worker := -levent_core -lcurl -ljson-c -lsystemd
@@ -78,6 +80,7 @@ EXT_tsa-router := -levent_core -ljson-c -lsystemd -lm
 EXT_tsactl     := -ljson-c -lsystemd
 EXT_ollama-sim := -levent_core -lsystemd -lm
 EXT_tsa-load   := -levent_core -lsystemd -lm
+EXT_tsa-simulate := -ljson-c -lm
 
 # `make V=1` shows the commands.
 V ?= 0
@@ -265,12 +268,12 @@ fuzz-corpus: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
 MAN8 := tsad.8 tsactl.8
 MAN5 := tsa.conf.5
 MAN7 := tsa-http.7
-MAN1 := ollama-sim.1 tsa-load.1
+MAN1 := ollama-sim.1 tsa-load.1 tsa-simulate.1
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(foreach n,1 5 7 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
 	install -m755 $(B)/tsad $(DESTDIR)$(PREFIX)/sbin/
-	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(DESTDIR)$(PREFIX)/bin/
+	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(B)/tsa-simulate $(DESTDIR)$(PREFIX)/bin/
 	install -m755 $(B)/tsa-worker $(B)/tsa-router $(DESTDIR)$(LIBEXECDIR)/
 	sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
 	install -m644 etc/tsa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf
@@ -283,7 +286,7 @@ install: all
 	[ -e $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf ] || install -m644 etc/tsa.conf $(DESTDIR)$(SYSCONFDIR)/tsa/
 # The operator's configuration stays.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/tsad $(addprefix $(DESTDIR)$(PREFIX)/bin/,tsactl ollama-sim tsa-load) $(DESTDIR)$(UNITDIR)/tsa.service \
+	rm -f $(DESTDIR)$(PREFIX)/sbin/tsad $(addprefix $(DESTDIR)$(PREFIX)/bin/,tsactl ollama-sim tsa-load tsa-simulate) $(DESTDIR)$(UNITDIR)/tsa.service \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(MAN8)) \
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(MAN5)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man7/,$(MAN7)) \
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(MAN1))
