@@ -161,6 +161,10 @@ static const struct {
 	{CONF_KW_DEADLINES_first_byte, CONF_KW_DEADLINES_total},
 	{CONF_KW_DEADLINES_queue, CONF_KW_DEADLINES_total},
 	{CONF_KW_DEADLINES_connect, CONF_KW_DEADLINES_first_byte},
+	{CONF_KW_INTERACTIVE_wait, CONF_KW_DEADLINES_total},
+	{CONF_KW_NORMAL_wait, CONF_KW_DEADLINES_total},
+	{CONF_KW_BATCH_wait, CONF_KW_DEADLINES_total},
+	{CONF_KW_BREAKER_pause, CONF_KW_BREAKER_longest},
 };
 
 static uint64_t deadline_ns(const struct check *k, enum conf_keyword_id id)

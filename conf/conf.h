@@ -20,6 +20,11 @@
 #define CONF_CPUS      1024 /* highest CPU number + 1 */
 #define CONF_ROUTERS   8
 #define CONF_MESSAGES  32
+#define CONF_RULES     64
+#define CONF_HEADERS   8
+#define CONF_HEADER_NAME       48
+#define CONF_RULE_CATEGORIES   16
+#define CONF_BENCHMARK_WEIGHTS 32
 #define CONF_FILES      256        /* in instances.d */
 #define CONF_FILE_BYTES (1U << 20) /* of one file; longer ones are refused */
 #define CONF_ARGV_BYTES 4096       /* packed words of a command */
@@ -61,6 +66,89 @@ struct conf_instance {
 	unsigned         line;
 };
 
+/* How requests are placed.  Plain facts; route/ knows what they mean, and each name is that of the member there which it becomes.
+ * Shares are of one: 15% is 0.15. */
+enum conf_selection { CONF_SELECT_FULL = 0, CONF_SELECT_BASIC, CONF_SELECT_ROUND_ROBIN, CONF_SELECT_COUNT };
+enum conf_reload { CONF_RELOAD_CLAMP = 0, CONF_RELOAD_ROUTE, CONF_RELOAD_REFUSE, CONF_RELOAD_DEFAULT };
+
+struct conf_class {
+	uint64_t wait_ns; /* 0: deadlines.queue */
+	uint64_t handicap_ns;
+	double   share;
+};
+
+struct conf_weighted {
+	char   name[32];
+	double weight;
+};
+
+struct conf_hook { /* addr.len 0: none */
+	struct conf_addr addr;
+	char             path[128]; /* begins with / */
+};
+
+struct conf_routing {
+	enum conf_selection selection;
+	bool     gpu_awareness, multi_category;
+	double   near, hot, hold;
+	uint64_t spread_ns, stale_ns;
+	unsigned probe_every;
+	char     registry[256], categories[256], classifier[256]; /* "" : none */
+	enum conf_reload reload;
+	struct {
+		double latency, queue, fit, health, feedback, completion, affinity, memory;
+	} weights;
+	struct {
+		uint64_t p95_ns, forget_ns; /* p95_ns 0: no limit */
+		double   back;
+		unsigned answers;
+	} slow;
+	struct {
+		unsigned failures;
+		uint64_t pause_ns, longest_ns, trial_ns;
+	} breaker;
+	struct {
+		double   share, per_second;
+		unsigned most;
+	} retries;
+	struct {
+		bool     on;
+		uint64_t age_ns;
+		unsigned entries;
+		unsigned n_headers;
+		char     headers[CONF_HEADERS][CONF_HEADER_NAME];
+	} affinity;
+	struct {
+		uint64_t bytes, work_ns; /* work_ns 0: no limit */
+		double   gamma, prompt_weight, answer_weight;
+		unsigned slack;
+		struct conf_class interactive, normal, batch;
+	} wait;
+	struct {
+		double   complexity, confidence, reasoning_share;
+		unsigned window;
+		struct conf_hook hook;
+		uint64_t hook_ns;
+	} automatic;
+	struct {
+		double   base, benchmarks, only, first, other, unlisted;
+		unsigned n_weights;
+		struct conf_weighted weights[CONF_BENCHMARK_WEIGHTS];
+	} scores;
+};
+
+/* model "NAME" { … }: what is known of one model beside the registry. */
+struct conf_rule {
+	char             name[128];
+	char             registry[128]; /* the entry it is; "" : found by its name */
+	unsigned         n_categories;
+	char             categories[CONF_RULE_CATEGORIES][40];
+	enum conf_reload reload;    /* CONF_RELOAD_DEFAULT: routing.reload */
+	bool             automatic; /* `auto` may choose it */
+	bool             reasoning; /* counts against reasoning_share */
+	unsigned         line;
+};
+
 struct conf {
 	unsigned         n_listen;
 	struct conf_addr listen[CONF_LISTEN];
@@ -77,6 +165,9 @@ struct conf {
 	/* deadlines, ns */
 	uint64_t head_ns, body_ns, idle_ns, queue_ns, connect_ns, first_ns, gap_ns, total_ns, stall_ns, park_ns, drain_ns;
 	uint64_t start_ns, load_ns, probe_ns, answer_ns, able_ns, warm_ns, stop_ns;
+	struct conf_routing   routing;
+	unsigned              n_rules;
+	struct conf_rule      rules[CONF_RULES];
 	unsigned              n_instances;
 	struct conf_instance *instances; /* sorted by file and line */
 };

@@ -48,7 +48,7 @@ int conf_loading_begin(const char *main_file, struct conf_report *report, struct
 	l->whole = w;
 	l->report = report;
 	for (unsigned s = CONF_IN_TOP; s < CONF_IN_COUNT; s++)
-		if (s != CONF_IN_INSTANCE && s != CONF_IN_MEMORY)
+		if (s != CONF_IN_INSTANCE && s != CONF_IN_MEMORY && s != CONF_IN_MODEL)
 			conf_preset(s, c);
 	state_dir_preset(c);
 	*out = l;
@@ -114,6 +114,36 @@ void conf_instance_name(struct conf_loading *l, struct conf_instance *inst, stru
 			   sizeof(inst->name) - 1);
 	else
 		snprintf(inst->name, sizeof(inst->name), "%s", name);
+}
+
+struct conf_rule *conf_rule_add(struct conf_loading *l, struct conf_place at)
+{
+	struct conf *c = &l->whole->conf;
+	struct conf_rule *rule;
+
+	if (c->n_rules == CONF_RULES) {
+		conf_error(l, at, "there may be %d sections \"model\", and this is one more; take it out", CONF_RULES);
+		return NULL;
+	}
+	rule = &c->rules[c->n_rules++];
+	rule->line = at.line;
+	conf_preset(CONF_IN_MODEL, rule);
+	return rule;
+}
+
+void conf_rule_name(struct conf_loading *l, struct conf_rule *rule, struct conf_place at, const char *name)
+{
+	const struct conf *c = &l->whole->conf;
+	struct why why = {""};
+
+	if (conf_model_check(name, &why) < 0) {
+		conf_error(l, at, "model: %s", why.text);
+		return;
+	}
+	for (const struct conf_rule *r = c->rules; r < rule; r++)
+		if (strcmp(r->name, name) == 0)
+			conf_error(l, at, "model \"%.60s\" stands in line %u already; join the two", name, r->line);
+	snprintf(rule->name, sizeof(rule->name), "%s", name);
 }
 
 /* --- files ------------------------------------------------------------------------------------------------------------------------ */

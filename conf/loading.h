@@ -28,6 +28,10 @@ enum conf_kind {
 	CONF_KIND_AUTO,   /* a whole number, or auto: 0 */
 	CONF_KIND_TIME,
 	CONF_KIND_SIZE,
+	CONF_KIND_OFFTIME,  /* a duration, or off: 0 */
+	CONF_KIND_AUTOTIME, /* a duration, or auto: 0 */
+	CONF_KIND_SHARE,    /* a percentage; kept as a share of one */
+	CONF_KIND_FACTOR,   /* a number with a fraction and no unit */
 	CONF_KIND_YES,   /* yes or no */
 	CONF_KIND_ALLOW, /* allow or deny */
 	CONF_KIND_LEVEL,
@@ -38,11 +42,18 @@ enum conf_kind {
 	CONF_KIND_URL,
 	CONF_KIND_CPUS,
 	CONF_KIND_ENVFILE,
+	CONF_KIND_SELECTION,
+	CONF_KIND_RELOAD,
+	CONF_KIND_FILE,
+	CONF_KIND_HOOK,
 	CONF_KIND_LISTEN, /* lists from here on */
 	CONF_KIND_COMMAND,
 	CONF_KIND_MODELS,
 	CONF_KIND_TAGS,
 	CONF_KIND_ENVIRONMENT,
+	CONF_KIND_HEADERS,
+	CONF_KIND_WEIGHTED,
+	CONF_KIND_CATEGORIES,
 	CONF_KIND_COUNT
 };
 
@@ -50,7 +61,7 @@ struct conf_keyword {
 	enum conf_section section;
 	const char *word;
 	enum conf_kind kind;
-	size_t offset; /* of the member in struct conf or struct conf_instance */
+	size_t offset; /* of the member in struct conf, conf_instance or conf_rule */
 	size_t size;
 	uint64_t least; /* of the value, or of the list's length */
 	uint64_t most;
@@ -93,6 +104,7 @@ struct conf_loading {
 	struct conf_given given[CONF_KW_COUNT]; /* in the sections of struct conf */
 	struct conf_given instance_given[CONF_INSTANCES][CONF_KW_COUNT];
 	struct conf_place instance_at[CONF_INSTANCES];
+	struct conf_given rule_given[CONF_RULES][CONF_KW_COUNT];
 	struct conf_place order[CONF_MESSAGES]; /* of report->text */
 };
 
@@ -112,6 +124,9 @@ int conf_loading_end(struct conf_loading *l, struct conf **out);
 struct conf_instance *conf_instance_add(struct conf_loading *l, struct conf_place at);
 void conf_instance_name(struct conf_loading *l, struct conf_instance *inst, struct conf_place at, const char *name);
 
+struct conf_rule *conf_rule_add(struct conf_loading *l, struct conf_place at);
+void conf_rule_name(struct conf_loading *l, struct conf_rule *rule, struct conf_place at, const char *name);
+
 /* Read a regular file of at most `most` bytes: *text is the caller's to free, NUL-terminated.  *open_file: everybody may read it.
  * 0 or -errno with `why`. */
 int conf_bytes_read(const char *path, size_t most, char **text, size_t *n, bool *open_file, struct why *why);
@@ -119,7 +134,7 @@ int conf_bytes_read(const char *path, size_t most, char **text, size_t *n, bool 
 /* Parse one file: the main one (0), or one of instances.d, where only instances may stand.  Tells what is wrong. */
 void conf_parse(struct conf_loading *l, unsigned file, const char *text, size_t n);
 
-/* Set a member from a value, the next one of `given`.  `target` is the struct conf or struct conf_instance.  Tells what is wrong. */
+/* Set a member from a value, the next one of `given`.  `target` is the struct conf, conf_instance or conf_rule.  Tells what is wrong. */
 void conf_take(struct conf_loading *l, enum conf_keyword_id id, void *target, struct conf_given *given, struct conf_place at,
 	       const char *text);
 
@@ -133,6 +148,22 @@ void conf_check(struct conf_loading *l);
 int conf_environment_add(struct conf_instance *inst, const char *entry, struct why *why);
 bool conf_environment_secret(const char *entry);
 int conf_environment_file(struct conf_instance *inst, const char *path, struct why *why);
+
+/* What `ollama list` may show.  0 or -EINVAL. */
+int conf_model_check(const char *text, struct why *why);
+
+/* Kinds of values that placing requests needs: see take_routing.c. */
+int conf_take_selection(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_reload(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_offtime(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_autotime(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_share(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_factor(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_file(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_hook(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_headers(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_weighted(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
+int conf_take_categories(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);
 
 /* "0-3,8" to a set.  0 or -EINVAL with `why`. */
 int conf_cpuset_parse(const char *text, struct conf_cpuset *out, struct why *why);

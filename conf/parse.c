@@ -20,7 +20,7 @@ struct parse {
 struct scope {
 	enum conf_section section;
 	struct conf_place at;     /* of its word */
-	void *target;             /* struct conf or struct conf_instance */
+	void *target;             /* struct conf, conf_instance or conf_rule */
 	struct conf_given *given; /* by keyword */
 };
 
@@ -234,20 +234,43 @@ static void section_body_read(struct parse *p, const struct scope *in)
 		unclosed_tell(p, open);
 }
 
+/* A new instance or model, as what stands inside it sees it; no target: there are too many (told). */
+static void titled_begin(struct parse *p, struct scope *inner)
+{
+	const struct conf *c = &p->l->whole->conf;
+
+	inner->target = NULL;
+	if (inner->section == CONF_IN_MODEL) {
+		struct conf_rule *rule = conf_rule_add(p->l, inner->at);
+
+		inner->target = rule;
+		inner->given = rule ? p->l->rule_given[rule - c->rules] : NULL;
+	} else {
+		struct conf_instance *inst = conf_instance_add(p->l, inner->at);
+
+		inner->target = inst;
+		inner->given = inst ? p->l->instance_given[inst - c->instances] : NULL;
+	}
+}
+
+static void title_take(struct parse *p, const struct scope *inner)
+{
+	if (inner->section == CONF_IN_MODEL)
+		conf_rule_name(p->l, inner->target, p->tok.at, p->tok.text);
+	else
+		conf_instance_name(p->l, inner->target, p->tok.at, p->tok.text);
+}
+
 static void section_read(struct parse *p, const struct scope *in, enum conf_section section, const struct name *name)
 {
 	struct scope inner = {.section = section, .at = name->at, .target = in->target, .given = in->given};
 	const bool titled = conf_section_titled(section);
-	struct conf_instance *inst = NULL;
 
-	if (titled) {
-		inst = conf_instance_add(p->l, name->at);
-		inner.target = inst;
-		inner.given = inst ? p->l->instance_given[inst - p->l->whole->conf.instances] : NULL;
-	}
+	if (titled)
+		titled_begin(p, &inner);
 	if (titled && at_text(p)) {
-		if (inst)
-			conf_instance_name(p->l, inst, p->tok.at, p->tok.text);
+		if (inner.target)
+			title_take(p, &inner);
 		next(p);
 	} else if (titled) {
 		fault(p, name->at, "\"%s\" wants a name after it; write %s \"NAME\" {", name->text, name->text);

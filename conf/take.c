@@ -139,7 +139,7 @@ static int take_path(const struct conf_keyword *k, void *target, void *member, c
 	return text_put(k, member, text);
 }
 
-static int model_check(const char *text, struct why *why)
+int conf_model_check(const char *text, struct why *why)
 {
 	size_t n = strlen(text);
 
@@ -155,7 +155,7 @@ static int model_check(const char *text, struct why *why)
 static int take_model(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why)
 {
 	(void)target;
-	return model_check(text, why) < 0 ? -EINVAL : text_put(k, member, text);
+	return conf_model_check(text, why) < 0 ? -EINVAL : text_put(k, member, text);
 }
 
 static int take_models(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why)
@@ -163,7 +163,7 @@ static int take_models(const struct conf_keyword *k, void *target, void *member,
 	struct conf_instance *inst = target;
 
 	(void)k, (void)member;
-	if (model_check(text, why) < 0)
+	if (conf_model_check(text, why) < 0)
 		return -EINVAL;
 	for (unsigned i = 0; i < inst->n_models; i++)
 		if (strcmp(inst->models[i], text) == 0)
@@ -273,6 +273,17 @@ static take_fn *const TAKE[CONF_KIND_COUNT] = {
 	[CONF_KIND_MODELS] = take_models,
 	[CONF_KIND_TAGS] = take_tags,
 	[CONF_KIND_ENVIRONMENT] = take_environment,
+	[CONF_KIND_CATEGORIES] = conf_take_categories,
+	[CONF_KIND_WEIGHTED] = conf_take_weighted,
+	[CONF_KIND_HEADERS] = conf_take_headers,
+	[CONF_KIND_HOOK] = conf_take_hook,
+	[CONF_KIND_FILE] = conf_take_file,
+	[CONF_KIND_FACTOR] = conf_take_factor,
+	[CONF_KIND_SHARE] = conf_take_share,
+	[CONF_KIND_AUTOTIME] = conf_take_autotime,
+	[CONF_KIND_OFFTIME] = conf_take_offtime,
+	[CONF_KIND_RELOAD] = conf_take_reload,
+	[CONF_KIND_SELECTION] = conf_take_selection,
 };
 
 void conf_take(struct conf_loading *l, enum conf_keyword_id id, void *target, struct conf_given *given, struct conf_place at,

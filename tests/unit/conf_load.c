@@ -95,10 +95,90 @@ static const char FULL[] =
 	"	environment = {\"OLLAMA_MODELS=/srv/ollama\", \"OLLAMA_DEBUG=1\"}\n"
 	"	fds = 1000\n"
 	"}\n"
+	"routing { selection = basic gpu_awareness = no multi_category = no near = 2.5% hot = 60% hold = 1.5 spread = 20s stale = 1m\n"
+	"probe_every = 9 registry = /srv/m.json categories = /srv/c.json classifier = /srv/w reload = route\n"
+	"weights { latency = 1 queue = 2 fit = 0.25 health = 4 feedback = 5 completion = 6 affinity = 7 memory = 0 }\n"
+	"slow { p95 = 90s back = 50% answers = 3 forget = 2m } breaker { failures = 2 pause = 1s longest = 8s trial = 3s }\n"
+	"retries { share = 10% per_second = 0.5 most = 4 } affinity { enabled = no age = 5m entries = 128 headers = {X-Chat, sid} }\n"
+	"wait { bytes = 2MiB work = 40s gamma = 0.02 prompt_weight = 0.5 answer_weight = 3 slack = 100\n"
+	"interactive { wait = 11s handicap = 1s share = 99% } normal { wait = 12s } batch { wait = 13s handicap = 14s share = 10% } }\n"
+	"auto { complexity = 80% confidence = 40% reasoning_share = 7.5% window = 50 hook = http://127.0.0.1:9000/ask hook_timeout = 4s }\n"
+	"scores { base = 40 benchmarks = 60 only = 90% first = 80% other = 50% weights = {\"GSM8K=1.5\", 'Own Bench=2'} unlisted = 0.5 } }\n"
+	"model \"qwen3:8b\" { registry = Qwen3-8B categories = {math, code} reload = refuse auto = no reasoning = yes }\n"
+	"model x { }\n"
 	"instance old { url = http://127.0.0.1:11434/ }\n";
+
+#define SAME(value, expected) assert_true((value) > (expected) - 1e-9 && (value) < (expected) + 1e-9)
+
+static void full_routing(const struct conf_routing *r)
+{
+	assert_int_equal(r->selection, CONF_SELECT_BASIC);
+	assert_false(r->gpu_awareness || r->multi_category);
+	SAME(r->near, 0.025);
+	SAME(r->hot, 0.6);
+	SAME(r->hold, 1.5);
+	assert_int_equal(r->spread_ns, 20 * NS_PER_S);
+	assert_int_equal(r->probe_every, 9);
+	assert_string_equal(r->categories, "/srv/c.json");
+	assert_int_equal(r->reload, CONF_RELOAD_ROUTE);
+	SAME(r->weights.latency, 1);
+	SAME(r->weights.fit, 0.25);
+	SAME(r->weights.memory, 0);
+	assert_int_equal(r->slow.p95_ns, 90 * NS_PER_S);
+	SAME(r->slow.back, 0.5);
+	assert_int_equal(r->slow.answers, 3);
+	assert_int_equal(r->breaker.failures, 2);
+	assert_int_equal(r->breaker.longest_ns, 8 * NS_PER_S);
+	SAME(r->retries.per_second, 0.5);
+	assert_int_equal(r->retries.most, 4);
+	assert_false(r->affinity.on);
+	assert_int_equal(r->affinity.entries, 128);
+	assert_int_equal(r->affinity.n_headers, 2);
+	assert_string_equal(r->affinity.headers[1], "sid");
+	assert_int_equal(r->wait.bytes, 2 << 20);
+	assert_int_equal(r->wait.work_ns, 40 * NS_PER_S);
+	SAME(r->wait.gamma, 0.02);
+	SAME(r->wait.prompt_weight, 0.5);
+	assert_int_equal(r->wait.slack, 100);
+	assert_int_equal(r->wait.interactive.wait_ns, 11 * NS_PER_S);
+	SAME(r->wait.interactive.share, 0.99);
+	assert_int_equal(r->wait.normal.handicap_ns, 30 * NS_PER_S);
+	assert_int_equal(r->wait.batch.handicap_ns, 14 * NS_PER_S);
+}
+
+static void full_models(const struct conf *c)
+{
+	const struct conf_routing *r = &c->routing;
+
+	SAME(r->automatic.complexity, 0.8);
+	SAME(r->automatic.reasoning_share, 0.075);
+	assert_int_equal(r->automatic.window, 50);
+	assert_string_equal(r->automatic.hook.addr.text, "127.0.0.1:9000");
+	assert_string_equal(r->automatic.hook.path, "/ask");
+	assert_int_equal(r->automatic.hook_ns, 4 * NS_PER_S);
+	SAME(r->scores.base, 40);
+	SAME(r->scores.other, 0.5);
+	assert_int_equal(r->scores.n_weights, 2);
+	assert_string_equal(r->scores.weights[1].name, "Own Bench");
+	SAME(r->scores.weights[0].weight, 1.5);
+	SAME(r->scores.unlisted, 0.5);
+	assert_int_equal(c->n_rules, 2);
+	assert_string_equal(c->rules[0].name, "qwen3:8b");
+	assert_string_equal(c->rules[0].registry, "Qwen3-8B");
+	assert_int_equal(c->rules[0].n_categories, 2);
+	assert_string_equal(c->rules[0].categories[1], "code");
+	assert_int_equal(c->rules[0].reload, CONF_RELOAD_REFUSE);
+	assert_false(c->rules[0].automatic);
+	assert_true(c->rules[0].reasoning);
+	assert_int_equal(c->rules[1].reload, CONF_RELOAD_DEFAULT);
+	assert_true(c->rules[1].automatic);
+	assert_false(c->rules[1].reasoning);
+}
 
 static void full_common(const struct conf *c)
 {
+	full_routing(&c->routing);
+	full_models(c);
 	assert_int_equal(c->n_listen, 2);
 	assert_string_equal(c->listen[0].text, "127.0.0.1:8480");
 	assert_string_equal(c->listen[1].text, "[::1]:8480");
