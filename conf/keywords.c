@@ -159,7 +159,7 @@ static void add_list(enum conf_section section, const char *typed, bool near_onl
 
 void conf_keyword_suggest(enum conf_section section, const char *typed, char *buf, size_t size)
 {
-	char some[160] = "";
+	char some[160] = "", close[160] = "";
 
 	buf[0] = 0;
 	for (unsigned s = CONF_IN_TOP; s < CONF_IN_COUNT; s++) {
@@ -175,6 +175,11 @@ void conf_keyword_suggest(enum conf_section section, const char *typed, char *bu
 		add(some, sizeof(some), " { }");
 	}
 	if (*some) {
+		/* a slip of the pen is as likely as the wrong section */
+		add_list(section, typed, true, close, sizeof(close));
+		add(buf, size, *close ? "write " : "");
+		add(buf, size, close);
+		add(buf, size, *close ? "; or " : "");
 		add(buf, size, "it belongs ");
 		add(buf, size, some);
 		return;
