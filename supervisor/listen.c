@@ -61,7 +61,10 @@ static int socket_option(int fd, int level, int name)
 static int bind_why(const struct conf_addr *addr, int err, struct why *why)
 {
 	const char *remedy = "name another address with listen or --listen";
+	char owner[64];
 
+	if (err == EADDRINUSE && sup_owner_find(&addr->sa, owner, sizeof(owner)))
+		return why_set(why, -err, "%s is in use by %s; stop it, or %s", addr->text, owner, remedy);
 	if (err == EADDRINUSE)
 		return why_set(why, -err, "%s is in use by another program (`ss -ltnp` shows which); stop it, or %s", addr->text,
 			       remedy);

@@ -364,6 +364,11 @@ bool sup_orphans_oom(struct sup *sup);
 /* tsad --reap: end by verified pidfd whatever the state file still names; this one blocks.  Exit status. */
 int sup_orphans_sweep(struct sup *sup);
 
+/* --- owner.c -------------------------------------------------------------------------------------------------------------------- */
+
+/* "process 1234 (ollama)": who listens on this address.  False: nobody does, or we may not see who. */
+bool sup_owner_find(const struct sockaddr_storage *sa, char *out, size_t size);
+
 /* --- listen.c --------------------------------------------------------------------------------------------------------------------- */
 
 /* A listening socket from elsewhere: keep it for sup_listen_open, or close it when it is none. */

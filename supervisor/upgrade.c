@@ -135,7 +135,8 @@ void sup_upgrade_checked(struct sup *sup, int wstatus)
 		return;
 	}
 	if (!WIFEXITED(wstatus) || WEXITSTATUS(wstatus) != 0) {
-		why_set(&why, 0, "%s -n does not call the configuration good (%s %d; its words are in the log); nothing has changed",
+		why_set(&why, 0,
+			"%s -n does not call the configuration good (%s %d; its words are in the log); nothing has changed",
 			sup->program, WIFEXITED(wstatus) ? "status" : "signal",
 			WIFEXITED(wstatus) ? WEXITSTATUS(wstatus) : WTERMSIG(wstatus));
 		log_err("upgrade refused: %s", why.text);
