@@ -39,6 +39,15 @@ static int room_check(struct sup *sup, const struct conf *conf, struct why *why)
 		       need, SHM_SLOTS);
 }
 
+/* An empty file is most likely one that is being written just now, and would end everything. */
+static int empty_check(const struct sup *sup, const struct conf *conf, struct why *why)
+{
+	if (conf->n_instances || !sup->conf->n_instances)
+		return 0;
+	return why_set(why, -EINVAL, "%s:1: no instance is left; is the file whole? to end the service, stop tsad",
+		       sup->options.conf_path ? sup->options.conf_path : "the command line");
+}
+
 static int load_check(struct sup *sup, struct conf **out, struct why *why)
 {
 	static struct conf_report report; /* large; there is one thread */
@@ -205,6 +214,8 @@ int sup_reload(struct sup *sup, struct why *why)
 		return why_set(why, -EAGAIN, "tsad is still starting; try again in a few seconds");
 	sup_notify_reloading(sup);
 	err = load_check(sup, &now, why);
+	if (err == 0)
+		err = empty_check(sup, now, why);
 	if (err == 0)
 		err = room_check(sup, now, why);
 	if (err == 0)
