@@ -31,6 +31,21 @@ static struct conf_category *add(struct conf_facts *f, const struct conf_json_va
 
 /* --- one category --------------------------------------------------------------------------------------------------------------- */
 
+/* Where less is better, or where there is no most, a value says nothing as a percentage: such a benchmark tells how models differ in
+ * a report, not here. */
+static bool scores(const struct conf_facts *f, const struct conf_json_value *benchmark)
+{
+	static const char *const ERRORS[] = {"SMAPE", "MAE", "RMSE", "MSE", "WER", "erplexity", "loss"};
+	const struct conf_json_value *metric = conf_json_get(&f->json, benchmark, "metric");
+	const struct conf_json_value *range = conf_json_first(&f->json, conf_json_get(&f->json, benchmark, "range"));
+	const struct conf_json_value *most = range ? conf_json_next(&f->json, range) : NULL;
+
+	for (size_t i = 0; metric && i < ARRAY_SIZE(ERRORS); i++)
+		if (strstr(metric->text, ERRORS[i]))
+			return false;
+	return !most || most->kind == CONF_JSON_NUMBER;
+}
+
 /* Benchmarks are objects with a name, or bare names. */
 static void benchmarks_read(struct conf_facts *f, const struct conf_json_value *v, struct conf_category *out)
 {
@@ -41,6 +56,8 @@ static void benchmarks_read(struct conf_facts *f, const struct conf_json_value *
 
 		if (!name || name->kind != CONF_JSON_STRING || !conf_facts_benchmark_ok(name->text, CONF_BENCHMARK_NAME))
 			conf_facts_warn(f, b, "the benchmark has no name; it is not used");
+		else if (!scores(f, b))
+			continue;
 		else if (out->n_benchmarks == CONF_BENCHMARKS)
 			conf_facts_warn(f, b, "there may be %d benchmarks; this one is not used", CONF_BENCHMARKS);
 		else

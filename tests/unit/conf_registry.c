@@ -250,7 +250,8 @@ static void domains_become_parents(void **state)
 {
 	struct conf_catalogue *c = catalogue_of(
 		"{\"categories\": {\"sql\": {\"models\": [\"a\", \"b\"], \"benchmarks\": [{\"name\": \"Spider\", \"range\": [0, "
-		"\"inf\"]}, \"WikiSQL\"]},\n"
+		"100]}, \"WikiSQL\", {\"name\": \"M4\", \"metric\": \"SMAPE\"}, {\"name\": \"Monash\", \"range\": [0, "
+		"\"inf\"]}]},\n"
 		"\"code\": {}, \"python\": {\"parent\": \"code\", \"complexity\": \"simple\", \"agent_types\": [\"tool\"]}},\n"
 		"\"category_hierarchy\": {\"domain\": {\"data\": [\"sql\", \"python\"], \"code\": [\"code\"]}, \"complexity\": "
 		"{\"complex\": [\"sql\", "
