@@ -163,6 +163,11 @@ $(B)/race/%: $(B)/obj/tests/race/%.o $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
+# tests/bench/NAME.c: nanoseconds of one object's functions.
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsystemd -lm
 
 .SECONDARY:
 .PHONY: check race

@@ -53,7 +53,7 @@ static struct affinity_entry *set_of(const struct affinity *a, uint64_t key)
 
 static bool alive(const struct affinity *a, const struct affinity_entry *e, uint64_t now_ns)
 {
-	return e->key && now_ns - e->used_ns < a->age_ns;
+	return e->key && now_ns < e->used_ns + a->age_ns;
 }
 
 static struct affinity_entry *find(const struct affinity *a, uint64_t key, uint64_t now_ns)

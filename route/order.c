@@ -71,14 +71,16 @@ static bool may_go(const struct order_lane *l, const struct order_item *x, const
 
 /* --- the key -------------------------------------------------------------------------------------------------------------------- */
 
+/* The γ-boost of a work, less that of the mean work: zero for ordinary work, positive for shorter.  Relative to the mean, because the
+ * boost itself is hundreds of mean works, and a mean that drifts must not put all newcomers before or behind all who wait. */
 static double boost_ns(const struct order *o, double work_ns)
 {
-	double mean = o->mean_ns > 0 ? o->mean_ns : work_ns;
-	double s = work_ns / mean;
+	double gamma = o->conf.gamma, mean = o->mean_ns > 0 ? o->mean_ns : work_ns;
+	double s = mean > 0 ? work_ns / mean : 1;
 
-	if (o->conf.gamma <= 0 || mean <= 0)
+	if (gamma <= 0)
 		return 0;
-	return -log(-expm1(-o->conf.gamma * (s > ORDER_LEAST ? s : ORDER_LEAST))) / o->conf.gamma * mean;
+	return log(expm1(-gamma) / expm1(-gamma * (s > ORDER_LEAST ? s : ORDER_LEAST))) / gamma * mean;
 }
 
 static int64_t key_of(const struct order *o, const struct order_item *x, uint64_t now_ns)
@@ -93,7 +95,9 @@ uint64_t order_bound_ns(const struct order *o)
 	for (unsigned i = 0; i < ORDER_CLASSES; i++)
 		if (o->conf.class[i].handicap_ns > most)
 			most = o->conf.class[i].handicap_ns;
-	return most + (uint64_t)boost_ns(o, 0);
+	if (o->mean_ns <= 0)
+		return most;
+	return most + (uint64_t)(boost_ns(o, 0) - boost_ns(o, INFINITY));
 }
 
 /* --- tenants ---------------------------------------------------------------------------------------------------------------------- */

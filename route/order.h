@@ -4,9 +4,9 @@
  * Who waits (struct order_item) belongs to a lane (the model: where it can go) and a tenant (who pays).  Items of one tenant in one
  * lane form a flow, a balanced tree by key:
  *
- *     key = arrival − boost(expected work) + handicap(class),     boost(s) = ln(1/(1 − exp(−γs))) / γ
+ *     key = arrival − boost(expected work) + handicap(class),     boost(s) = ln((1 − exp(−γ)) / (1 − exp(−γs))) / γ
  *
- * the γ-boost: small work arrives "earlier".  γ is given in units of the mean expected work, so one setting fits fast and slow fleets.
+ * the γ-boost: small work arrives "earlier".  γ and s are in units of the mean expected work, so one setting fits fast and slow fleets.
  * Work is taken as at least ORDER_LEAST of the mean, so a boost has a bound, and so has starvation: whoever arrives more than
  * order_bound_ns() after an item can never overtake it within its tenant.  Larger γ: nearer to arrival order; smaller: nearer to
  * shortest first.  (Azure conversation trace, 12 one-slot instances, load 0.9: see tests/unit/route_order.c for mean and worst wait.)

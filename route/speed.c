@@ -16,6 +16,7 @@ static const struct speed_conf SPEED_LOAD = {
 #define LOAD_NS_PER_KIB 1000.0F /* 1 GB/s */
 #define OUTPUT_PRIOR_N  2.0F    /* answers that the prior of a length counts for */
 #define OUTPUT_MOST_N   512.0F  /* answers remembered */
+#define LENGTH_MOST     65536   /* tokens: no answer is longer */
 #define OUTPUT_HALF_NS  (86400 * NS_PER_S)
 
 /* What is left of a weight after `age`. */
@@ -28,17 +29,17 @@ static float fade(uint64_t last_ns, uint64_t now_ns, uint64_t half_ns)
 
 static float value(const struct speed *s, const struct speed_conf *conf, float prior, float left)
 {
-	return (s->ns * left + prior * conf->prior_tokens) / (s->tokens * left + conf->prior_tokens);
+	float share = conf->prior_tokens / (s->tokens * left + conf->prior_tokens);
+
+	return s->tokens > 0.0F ? s->ns / s->tokens * (1.0F - share * share) + prior * share * share : prior;
 }
 
 float speed_ns(const struct speed *s, const struct speed_conf *conf, float prior, uint64_t now_ns)
 {
-	if (!s || s->tokens <= 0.0F)
-		return prior;
-	return value(s, conf, prior, fade(s->last_ns, now_ns, conf->half_ns));
+	return !s ? prior : value(s, conf, prior, fade(s->last_ns, now_ns, conf->half_ns));
 }
 
-void speed_learn(struct speed *s, const struct speed_conf *conf, float prior, uint64_t tokens, uint64_t ns, uint64_t now_ns)
+void speed_learn(struct speed *s, const struct speed_conf *conf, uint64_t tokens, uint64_t ns, uint64_t now_ns)
 {
 	float per, was, left, n = (float)tokens;
 
@@ -46,9 +47,9 @@ void speed_learn(struct speed *s, const struct speed_conf *conf, float prior, ui
 		return;
 	per = (float)ns / n;
 	left = fade(s->last_ns, now_ns, conf->half_ns);
-	was = value(s, conf, prior, left);
-	/* A hiccup of minutes must not make an instance slow for minutes.  The prior is a guess and clips nothing. */
+	/* A hiccup of minutes must not make an instance slow for minutes.  Too little is known to call the first ones a hiccup. */
 	if (s->tokens * left > conf->prior_tokens) {
+		was = s->ns / s->tokens;
 		per = fminf(per, was * conf->clip);
 		per = fmaxf(per, was / conf->clip);
 	}
@@ -68,7 +69,7 @@ void speed_load_learn(struct speed *s, uint64_t bytes, uint64_t ns, uint64_t now
 	uint64_t fixed = (uint64_t)SPEED_LOAD_NS;
 
 	/* A load from the page cache may be quicker than the fixed part alone. */
-	speed_learn(s, &SPEED_LOAD, LOAD_NS_PER_KIB, bytes / 1024, ns > fixed ? ns - fixed : 1, now_ns);
+	speed_learn(s, &SPEED_LOAD, bytes / 1024, ns > fixed ? ns - fixed : 1, now_ns);
 }
 
 /* --- lengths of answers --------------------------------------------------------------------------------------------------------- */
@@ -95,9 +96,12 @@ void speed_output_learn(struct speed_output *o, uint64_t tokens, uint64_t now_ns
 
 	if (o->sum_n * left > OUTPUT_MOST_N - 1.0F)
 		left *= (OUTPUT_MOST_N - 1.0F) / (o->sum_n * left);
-	for (unsigned k = 0; k < SPEED_BUCKETS; k++)
+	for (unsigned k = 0; k < SPEED_BUCKETS; k++) {
 		o->n[k] *= left;
+		o->tokens[k] *= left;
+	}
 	o->n[bucket_of(tokens)] += 1.0F;
+	o->tokens[bucket_of(tokens)] += tokens < LENGTH_MOST ? (float)tokens : LENGTH_MOST;
 	o->sum_n = o->sum_n * left + 1.0F;
 	o->last_ns = now_ns;
 }
@@ -106,6 +110,17 @@ void speed_output_learn(struct speed_output *o, uint64_t tokens, uint64_t now_ns
 static float prior_rest(float prior, float most_rest)
 {
 	return most_rest > 0.0F && most_rest < prior ? most_rest : prior;
+}
+
+/* Of an answer in bucket k of which `done` have come.  In the bucket that `done` is in, halfway to its end. */
+static float length_rest(const struct speed_output *o, unsigned k, uint64_t done)
+{
+	float length = o->n[k] > 0.0F ? o->tokens[k] / o->n[k] : middle(k);
+	float end = exp2f((float)(k + 1) / 2);
+
+	if (length > (float)done)
+		return length - (float)done;
+	return end > (float)done ? (end - (float)done) / 2 : 1.0F;
 }
 
 float speed_output_rest(const struct speed_output *o, float prior, uint64_t done, uint64_t most, uint64_t now_ns)
@@ -120,10 +135,8 @@ float speed_output_rest(const struct speed_output *o, float prior, uint64_t done
 	sum = n * prior_rest(prior, most_rest);
 	left = fade(o->last_ns, now_ns, OUTPUT_HALF_NS);
 	for (unsigned k = bucket_of(done ? done : 1); k < SPEED_BUCKETS; k++) {
-		float rest = middle(k) - (float)done;
+		float rest = length_rest(o, k, done);
 
-		if (rest <= 0.0F)
-			continue;
 		if (most && rest > most_rest)
 			rest = most_rest;
 		n += o->n[k] * left;

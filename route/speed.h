@@ -1,9 +1,9 @@
 /* route/speed.h - how fast an instance is, and how long an answer will be: learned, with priors, forgetting.
  *
- * A rate is kept as two decayed sums, nanoseconds and tokens; its value is their ratio after the prior has been added as if it were
- * `prior_tokens` more tokens.  So long requests count for what they tell, few samples stay near the prior, and sums that shrink with
- * age fall back to it: never used, hardly used and stale are one rule.  A chain of priors gives the hierarchy: fleet -> instance ->
- * (instance, model, class). */
+ * A rate is kept as two decayed sums, nanoseconds and tokens, so that long requests count for what they tell.  Its value is their
+ * ratio, drawn to the prior by the square of the prior's share of the tokens: never used is the prior, a hundred tokens say most, and
+ * an instance fifty times as fast as the prior is not held back by it.  Sums shrink with age, so stale falls back to the prior by the
+ * same rule.  A chain of priors gives the hierarchy: fleet -> instance -> (instance, model, class). */
 #pragma once
 
 #include <stdint.h>
@@ -33,8 +33,8 @@ struct speed_conf {
 extern const struct speed_conf SPEED_PREFILL; /* 512 tokens of prior, 16 Ki of memory */
 extern const struct speed_conf SPEED_DECODE;  /* 64 and 4 Ki */
 
-/* Learn: `tokens` took `ns`.  `prior` is what speed_ns() would be given.  Samples without tokens or time are ignored. */
-void speed_learn(struct speed *s, const struct speed_conf *conf, float prior, uint64_t tokens, uint64_t ns, uint64_t now_ns);
+/* Learn: `tokens` took `ns`.  Samples without tokens or time are ignored. */
+void speed_learn(struct speed *s, const struct speed_conf *conf, uint64_t tokens, uint64_t ns, uint64_t now_ns);
 
 /* ns per token.  `s` may be NULL (nothing learned). */
 float speed_ns(const struct speed *s, const struct speed_conf *conf, float prior, uint64_t now_ns);
@@ -46,6 +46,7 @@ void speed_load_learn(struct speed *s, uint64_t bytes, uint64_t ns, uint64_t now
 /* Lengths of answers per (model, class): a decayed histogram.  Zero is "nothing learned". */
 struct speed_output {
 	float n[SPEED_BUCKETS];
+	float tokens[SPEED_BUCKETS]; /* their sum: the mean within a bucket is exact */
 	float sum_n;
 	uint64_t last_ns;
 };

@@ -252,12 +252,10 @@ static void learn(struct sim *s, struct tsa *t, const struct sim_request *r)
 	double speed = s->instance[r->instance].speed;
 	uint64_t first = (uint64_t)(1e9 * r->ctx / (s->options->prefill * speed));
 	uint64_t rest = r->end_ns - r->start_ns > first ? r->end_ns - r->start_ns - first : 0;
-	float prefill = fleet_prefill(s, t), decode = fleet_decode(s, t);
-
-	speed_learn(&l->prefill, &SPEED_PREFILL, prefill, r->ctx, first, s->now_ns);
-	speed_learn(&l->decode, &SPEED_DECODE, decode, r->gen, rest, s->now_ns);
-	speed_learn(&t->prefill, &SPEED_PREFILL, SPEED_PREFILL_NS, r->ctx, first, s->now_ns);
-	speed_learn(&t->decode, &SPEED_DECODE, SPEED_DECODE_NS, r->gen, rest, s->now_ns);
+	speed_learn(&l->prefill, &SPEED_PREFILL, r->ctx, first, s->now_ns);
+	speed_learn(&l->decode, &SPEED_DECODE, r->gen, rest, s->now_ns);
+	speed_learn(&t->prefill, &SPEED_PREFILL, r->ctx, first, s->now_ns);
+	speed_learn(&t->decode, &SPEED_DECODE, r->gen, rest, s->now_ns);
 	speed_output_learn(&t->output, r->gen, s->now_ns);
 	shm_hist_add(l->total_hist, r->end_ns - r->start_ns);
 	l->p95_ns = shm_hist_quantile(l->total_hist, 0.95);
