@@ -4,6 +4,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "route/affinity.h"
 
 void decide_conf_default(struct decide_conf *conf)
 {
@@ -179,7 +180,7 @@ static bool bound_worth(const struct decide_request *rq, const struct decide_slo
 		if (out->candidate[i].tier == out->tier && slots[i].ahead_ns < best)
 			best = slots[i].ahead_ns;
 	saved = slots[rq->bound].prefill_ns * (float)rq->bound_tokens;
-	return (float)(slots[rq->bound].ahead_ns - best) <= saved;
+	return affinity_worth((uint64_t)saved, slots[rq->bound].ahead_ns, best);
 }
 
 static void score(const struct decide_conf *conf, const struct decide_request *rq, const struct decide_slot *slots, bool worth,
