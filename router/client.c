@@ -29,7 +29,7 @@ static struct client *of(struct conn *c)
 	return container_of(c, struct client, c);
 }
 
-void client_accept(struct router *r, int fd)
+void client_accept(struct router *r, int fd, bool loopback)
 {
 	struct client *cl = calloc(1, sizeof(*cl));
 
@@ -40,6 +40,7 @@ void client_accept(struct router *r, int fd)
 	}
 	cl->r = r;
 	cl->fresh = true;
+	cl->loopback = loopback;
 	cl->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.head_ns);
 	LIST_INSERT_HEAD(&r->clients, cl, link);
 	r->n_clients++;

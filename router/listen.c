@@ -26,9 +26,22 @@ static void pause_listening(struct router *r, bool on)
 	}
 }
 
+static bool is_loopback(int fd)
+{
+	struct sockaddr_storage sa = {0};
+	const struct sockaddr_in *in = (const void *)&sa;
+	const struct sockaddr_in6 *in6 = (const void *)&sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return false;
+	return sa.ss_family == AF_INET6 ? IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) : ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
-	struct router *r = arg;
+	struct listener *l = arg;
+	struct router *r = l->r;
 
 	(void)what;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
@@ -48,7 +61,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		}
 		if (c < 0)
 			break;
-		client_accept(r, c);
+		client_accept(r, c, l->loopback);
 	}
 	router_turn(r);
 }
@@ -88,7 +101,10 @@ void listen_stop(struct router *r)
 void listen_set(struct router *r, const int *fds, unsigned n)
 {
 	listen_stop(r);
+	if (gethostname(r->machine, sizeof(r->machine)) < 0)
+		r->machine[0] = 0;
 	for (unsigned i = 0; i < n; i++) {
+		struct listener *l;
 		int one = 1;
 
 		if (r->n_listeners == ROUTER_LISTENERS) {
@@ -98,9 +114,11 @@ void listen_set(struct router *r, const int *fds, unsigned n)
 		/* Inherited by accepted sockets: one call here instead of one per connection. */
 		setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		evutil_make_socket_nonblocking(fds[i]);
-		r->listeners[r->n_listeners].fd = fds[i];
-		event_assign(&r->listeners[r->n_listeners].ev, r->base, fds[i], EV_READ | EV_PERSIST, on_accept, r);
-		r->n_listeners++;
+		l = &r->listeners[r->n_listeners++];
+		l->r = r;
+		l->fd = fds[i];
+		l->loopback = is_loopback(fds[i]);
+		event_assign(&l->ev, r->base, fds[i], EV_READ | EV_PERSIST, on_accept, l);
 	}
 	listen_resume(r);
 }

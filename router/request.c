@@ -69,6 +69,18 @@ static bool check_kind(struct exchange *x)
 	}
 }
 
+/* A page of a name that its owner has pointed at this machine is none of this machine's pages, whatever its origin says. */
+static bool check_host(struct exchange *x, const struct http_head *h)
+{
+	if (!x->client->loopback || host_allowed(h->host, x->r->machine))
+		return true;
+	answer_error(x, 403, 0,
+		     "this service listens for its own machine only and does not answer to the name %.*s; use localhost or 127.0.0.1, or have "
+		     "tsa listen on an address of the network",
+		     (int)(h->host.n < 80 ? h->host.n : 80), h->host.p);
+	return false;
+}
+
 bool exchange_route(struct exchange *x, const struct http_head *h)
 {
 	struct http_fault bad = {400, "the path is not acceptable: it holds an encoded '/', a dot segment, a bad escape or a control byte"};
@@ -81,7 +93,7 @@ bool exchange_route(struct exchange *x, const struct http_head *h)
 		return false;
 	}
 	x->route = route_find(path, &tail);
-	if (!check_origin(x, h))
+	if (!check_host(x, h) || !check_origin(x, h))
 		return false;
 	if (!x->route) {
 		answer_plain(x, 404, NULL, "404 page not found");

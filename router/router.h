@@ -93,10 +93,11 @@ struct client {
 	bool keep;     /* connection may carry another request */
 	bool fresh;    /* nothing of the next head has come yet */
 	bool turning;  /* client_turn is on the stack */
+	bool loopback; /* came by a listener of which that is true */
 };
 
 void client_tick(struct router *r, uint64_t now_ns);
-void client_accept(struct router *r, int fd);
+void client_accept(struct router *r, int fd, bool loopback);
 void client_free(struct client *cl, bool reset);
 /* The exchange's answer is complete: go on with the next request, or close. */
 void client_done(struct client *cl);
@@ -244,6 +245,10 @@ const char *exchange_id_text(const struct exchange *x, char buf[17]);
 /* May a page of this origin use the service?  Ollama's own built-in list, and the same host. */
 bool origin_allowed(struct span origin, struct span host);
 
+/* May a request that names this host use a service that listens on a loopback address only?  A name that anybody can point at
+ * 127.0.0.1 would let a foreign page in as one of the service's own.  `machine` is this machine's name. */
+bool host_allowed(struct span host, const char *machine);
+
 /* --- model.c: names, and who waits for them ------------------------------------------------------------------------------------- */
 
 struct model {
@@ -384,7 +389,9 @@ struct ghost {
 };
 
 struct listener {
+	struct router *r;
 	int fd;
+	bool loopback; /* bound to an address that other machines do not reach */
 	struct event ev;
 };
 
@@ -407,6 +414,7 @@ struct router {
 	uint64_t drain_ns; /* deadline of the drain */
 	struct listener listeners[ROUTER_LISTENERS];
 	unsigned n_listeners;
+	char machine[65]; /* its host name */
 	LIST_HEAD(, client) clients;
 	LIST_HEAD(, exchange) exchanges;
 	LIST_HEAD(, upstream) busy;

@@ -149,7 +149,7 @@ def test_client_gone_stops_the_generation(sims, fabrics):
     f = fabrics(adopt=s.ports, slots=1)
     body = json.dumps({'model': MODEL, 'messages': [{'role': 'user', 'content': 'sim:tokens=2000 sim:delay=50ms'}]}).encode()
     with socket.create_connection(('127.0.0.1', f.port)) as c:
-        c.sendall(b'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+        c.sendall(b'POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
         assert b'200 OK' in c.recv(1000)
     wait_for(lambda: s.stats()['generations']['cancelled'] >= 1, 5, 'the generation was cancelled')
     assert chat(f.port, 'sim:tokens=1', timeout=10)[0] == 200
@@ -209,7 +209,7 @@ def test_cold_model_is_loaded_once_for_a_burst(sims, fabrics):
 def test_slow_head_and_slow_body_have_deadlines(sims, fabrics):
     s = sims(1)
     f = fabrics(conf=f'deadlines {{ head = 1s body = 1s body_rate = 1MiB }}\ninstance "i0" {{ url = "http://127.0.0.1:{s.port}" }}\n')
-    for data in (b'GET /api/version HTTP/1.1\r\nHost', b'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"mod'):
+    for data in (b'GET /api/version HTTP/1.1\r\nHost', b'POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"mod'):
         with socket.create_connection(('127.0.0.1', f.port)) as c:
             c.sendall(data)
             c.settimeout(10)
@@ -227,7 +227,7 @@ def test_a_reader_that_stalls_is_cut_and_memory_stays_bounded(sims, fabrics):
         c = socket.socket()
         c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         c.connect(('127.0.0.1', f.port))
-        c.sendall(b'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+        c.sendall(b'POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
         socks.append(c)
     wait_for(lambda: f.instance('i0')['in_flight'] >= 1, 5, 'streams run')
     wait_for(lambda: f.instance('i0')['in_flight'] == 0, 20, 'stalled readers are cut and their places free')

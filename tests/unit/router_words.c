@@ -83,6 +83,43 @@ static void pages_of_this_machine_may_others_not(void **state)
 		assert_int_equal(origin_allowed(span_of(CASES[i].origin), span_of(CASES[i].host)), CASES[i].ok);
 }
 
+static void names_that_anybody_can_point_here_are_not_ours(void **state)
+{
+	static const struct {
+		const char *host;
+		bool ok;
+	} CASES[] = {
+		{"", true},
+		{"localhost", true},
+		{"LocalHost:8480", true},
+		{"127.0.0.1:8480", true},
+		{"192.168.1.7", true},
+		{"[::1]:8480", true},
+		{"box", true},
+		{"BOX:1", true},
+		{"box.local", true},
+		{"a.internal:80", true},
+		{"a.localhost", true},
+		{"evil.example", false},
+		{"evil.example:8480", false},
+		{"localhost.", false},
+		{"localhost.evil.example", false},
+		{"local", false},
+		{".local", false},
+		{"evillocal", false},
+		{"127.0.0.1.evil.example", false},
+		{"127.1", false},
+		{"2130706433", false},
+		{"x", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(CASES); i++)
+		assert_int_equal(host_allowed(span_of(CASES[i].host), "box"), CASES[i].ok);
+	assert_true(host_allowed(span_of("evil.example"), "evil.example"));
+	assert_false(host_allowed(span_of("a"), ""));
+}
+
 static size_t feed(struct progress *p, unsigned part, const char *line, char *buf, size_t size, bool *success, bool *error)
 {
 	return progress_line(p, part, line, strlen(line), buf, size, success, error);
@@ -136,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(model_names_fold_to_one_key),
 		cmocka_unit_test(pages_of_this_machine_may_others_not),
+		cmocka_unit_test(names_that_anybody_can_point_here_are_not_ours),
 		cmocka_unit_test(two_stores_pull_as_one),
 		cmocka_unit_test(carried_bytes_are_bounded),
 	};
