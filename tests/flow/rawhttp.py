@@ -95,6 +95,10 @@ async def talk(port, pieces, want=None, quiet=5.0, probe=None, pause=None):
         nonlocal at, end
         try:
             got = await asyncio.wait_for(reader.read(1 << 16), seconds * PATIENCE)
+        except asyncio.TimeoutError:
+            if sender.done():
+                raise
+            return True  # not all has been sent yet
         except ConnectionError:
             end = 'reset'
             return False

@@ -110,7 +110,7 @@ def chunks():
 
     def one(size_line, data=BODY, after=b'\r\n', end=b'0\r\n\r\n'):
         return post(TE, body=size_line + data + after + end)
-    yield Case('chunk-0x', one(b'0x%x\r\n' % n), 'reject', 'strtoll takes it (libevent PR 1542)')
+    yield Case('chunk-0x', one(b'0x%x\r\n' % n), 'reject', 'libevent-1542: strtoll takes it')
     yield Case('chunk-plus', one(b'+%x\r\n' % n), 'reject')
     yield Case('chunk-minus', one(b'-%x\r\n' % n), 'reject')
     yield Case('chunk-blank-before', one(b' %x\r\n' % n), 'reject')
@@ -129,9 +129,11 @@ def chunks():
     yield Case('chunk-size-overflow', one(b'1' + b'0' * 14 + b'%02x\r\n' % n), 'reject', 'CVE-2013-2028: a size that wraps')
     yield Case('chunk-size-2-64', one(b'100000000000000%02x\r\n' % n), 'reject')
     yield Case('chunk-size-negative', one(b'fffffffffffffff0\r\n'), 'reject', 'negative when signed')
-    yield Case('chunk-size-long-line', one(b'0' * 40 + b'%x\r\n' % n), 'reject', 'HAProxy, deb12u4: too long a chunk-size line')
+    yield Case('chunk-size-long-line', one(b'0' * 40 + b'%x\r\n' % n), 'reject', 'haproxy-chunk-line: a chunk-size line without end')
     yield Case('trailer', post(TE, body=chunked(BODY, end=b'0\r\nX-Trailer: a\r\n\r\n')), 'reject', 'CVE-2026-63379: trailers became headers')
     yield Case('trailer-length', post(TE, body=chunked(BODY, end=b'0\r\nContent-Length: 5\r\n\r\n') + SMUGGLED), 'reject', 'CVE-2026-63379')
+    yield Case('chunk-data-cr-x', one(b'%x\r\n' % n, after=b'\rx'), 'reject', 'two bytes swallowed where CRLF should stand')
+    yield Case('last-chunk-cr-x', post(TE, body=chunked(BODY, end=b'0\r\n\rx')), 'reject')
     yield Case('last-chunk-lf', post(TE, body=chunked(BODY, end=b'0\r\n\n')), 'reject')
     yield Case('last-chunk-junk', post(TE, body=chunked(BODY, end=b'0\r\nxx')), 'reject')
 
@@ -147,14 +149,14 @@ def lines():
     yield Case('obs-fold', get(b'/api/version', b'X: a\r\n b\r\n'), 'reject', 'CVE-2026-63385')
     yield Case('obs-fold-tab', get(b'/api/version', b'X: a\r\n\tb\r\n'), 'reject')
     yield Case('fold-first', b'GET /api/version HTTP/1.1\r\n X: a\r\n' + HOST + b'\r\n', 'reject', 'blank before the first header')
-    yield Case('empty-name', get(b'/api/version', b': a\r\n'), 'reject', 'CVE-2023-25725, libevent issue 1686')
+    yield Case('empty-name', get(b'/api/version', b': a\r\n'), 'reject', 'CVE-2023-25725, libevent-1686')
     yield Case('empty-name-hides-length', post(b':\r\n', length(len(BODY))), 'reject', 'CVE-2023-25725: what follows was dropped')
     yield Case('no-colon', get(b'/api/version', b'Xabc\r\n'), 'reject')
     yield Case('blank-before-colon', get(b'/api/version', b'X : a\r\n'), 'reject')
     yield Case('brackets-in-name', get(b'/api/version', b'X[]: a\r\n'), 'reject')
     yield Case('high-byte-in-name', get(b'/api/version', b'X\xe9: a\r\n'), 'reject')
     yield Case('nul-in-name', get(b'/api/version', b'X\x00: a\r\n'), 'reject')
-    yield Case('nul-in-value', get(b'/api/version', b'X: a\x00b\r\n'), 'reject', 'GHSA-g8g4-m98c-cwgh')
+    yield Case('nul-in-value', get(b'/api/version', b'X: a\x00b\r\n'), 'reject', 'GHSA-g8g4-m98c-cwgh, libevent-1810')
     yield Case('bell-in-value', get(b'/api/version', b'X: \x07\r\n'), 'reject')
     yield Case('del-in-value', get(b'/api/version', b'X: \x7f\r\n'), 'reject')
     yield Case('tab-in-value', get(b'/api/version', b'X: a\tb\r\n'), 'accept')
@@ -174,6 +176,8 @@ def request_lines():
     yield Case('blank-in-target', get(b'/api/version x'), 'reject', 'CVE-2013-4547')
     yield Case('blank-and-nul-in-target', get(b'/api/version \x00x'), 'reject', 'CVE-2013-4547')
     yield Case('nul-in-target', get(b'/api/version\x00x'), 'reject')
+    yield Case('one-word', b'hello\r\n' + HOST + b'\r\n', 'reject')
+    yield Case('blank-first', b' ' + get(), 'reject')
     yield Case('two-blanks', b'GET  /api/version HTTP/1.1\r\n' + HOST + b'\r\n', 'reject')
     yield Case('blank-at-the-end', b'GET /api/version HTTP/1.1 \r\n' + HOST + b'\r\n', 'reject')
     yield Case('tab-for-blank', b'GET\t/api/version HTTP/1.1\r\n' + HOST + b'\r\n', 'reject')
@@ -189,7 +193,7 @@ def request_lines():
     yield Case('http19', get(version=b'HTTP/1.9'), 'reject')
     yield Case('http20', get(version=b'HTTP/2.0'), 'reject')
     yield Case('http110', get(version=b'HTTP/1.10'), 'reject')
-    yield Case('http-overflow', get(version=b'HTTP/4294967297.1'), 'reject', 'libevent PR 1541: the version overflows')
+    yield Case('http-overflow', get(version=b'HTTP/4294967297.1'), 'reject', 'libevent-1541: the version overflows')
     yield Case('http-small-letters', get(version=b'http/1.1'), 'reject')
     yield Case('http2-preface', b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'reject')
     yield Case('bad-method', b'G{T /api/version HTTP/1.1\r\n' + HOST + b'\r\n', 'reject')
@@ -211,6 +215,7 @@ def hosts():
     yield Case('two-hosts', get(host=HOST + b'Host: other\r\n'), 'reject')
     yield Case('two-equal-hosts', get(host=HOST + HOST), 'reject')
     yield with_host('host-empty', b'')
+    yield with_host('host-long', b'a' * 262)
     yield with_host('host-userinfo', b'u@localhost')
     yield with_host('host-path', b'localhost/x')
     yield with_host('host-query', b'localhost?x')
@@ -225,6 +230,11 @@ def hosts():
     yield with_host('host-two-ports', b'localhost:80:80')
     yield with_host('host-bracket', b'[::1')
     yield with_host('host-bad-ipv6', b'[::1::2]')
+    yield Case('host-foreign', get(host=b'Host: evil.example\r\n'), 'refuse', 'CVE-2024-28224: a name whose owner pointed it at 127.0.0.1')
+    yield Case('host-foreign-with-its-origin', post(length(len(BODY)), b'Origin: http://evil.example:8480\r\n', host=b'Host: evil.example:8480\r\n'),
+               'refuse', 'CVE-2024-28224: the page is of the name it asks for')
+    yield Case('host-foreign-absolute', get(b'http://evil.example/api/version', host=b'Host: evil.example\r\n'), 'refuse', 'CVE-2024-28224')
+    yield Case('origin-foreign', post(length(len(BODY)), b'Origin: http://evil.example\r\n'), 'refuse', 'CVE-2024-28224: a foreign page')
     yield Case('host-ipv6', get(host=b'Host: [::1]:11434\r\n'), 'accept')
 
 
@@ -245,8 +255,16 @@ def paths():
     yield Case('path-escaped-twice', post(length(len(BODY)), path=b'/api/%2567enerate'), 'accept', 'a 404: decoded once and no more')
     yield Case('path-slash-at-the-end', post(length(len(BODY)), path=b'/api/generate/'), 'refuse')
     yield Case('delete-in-disguise', b'DELETE /api/%64elete HTTP/1.1\r\n' + HOST + length(25) + b'\r\n{"model":"origin:latest"}', 'refuse',
-               'management is refused on the decoded path')
-    yield Case('blob-traversal', post(length(len(BODY)), path=b'/api/blobs/..%2f..%2fetc%2fpasswd'), 'refuse', 'CVE-2024-37032')
+               'CVE-2025-63389: management is refused on the decoded path')
+    yield Case('blob-traversal-plain', post(length(len(BODY)), path=b'/api/blobs/sha256:../../../etc/passwd'), 'refuse', 'CVE-2024-37032, CVE-2026-7020')
+    for name, note in (('create', 'CVE-2026-7482, CVE-2024-39719, CVE-2024-39720, CVE-2024-39721, CVE-2024-39722, CVE-2024-45436, CVE-2024-8063, CVE-2025-0312, '
+                                  'CVE-2025-0315, CVE-2025-0317: files made by a stranger are parsed'),
+                       ('pull', 'CVE-2025-51471: a registry chosen by the client'), ('push', 'CVE-2026-7482: what was read goes out')):
+        text = b'{"model":"evil.example/a/b:c","from":"x","files":{"a":"sha256:' + b'0' * 64 + b'"},"path":"/dev/random"}'
+        yield Case(f'manage-{name}', post(length(len(text)), body=text, path=b'/api/' + name.encode()), 'refuse', note)
+    for method, name in ((b'POST', 'me'), (b'POST', 'signout'), (b'DELETE', 'user/keys/a'), (b'POST', 'experimental/web_fetch')):
+        yield Case(f'account-{name.replace("/", "-")}', post(length(len(BODY)), path=b'/api/' + name.encode(), method=method), 'refuse', 'CVE-2025-63389: no door to the account')
+    yield Case('blob-traversal', post(length(len(BODY)), path=b'/api/blobs/..%2f..%2fetc%2fpasswd'), 'refuse', 'CVE-2024-37032, CVE-2026-7020')
 
 
 def bodies():
@@ -265,6 +283,14 @@ def bodies():
     yield body('json-newline-in-string', b'{"model":"origin:latest","prompt":"a\nb"}')
     yield body('json-deep', b'{"model":"origin:latest","x":' + b'[' * 5000 + b']' * 5000 + b'}')
     yield body('json-array', b'[' + BODY + b']')
+    text = b'{"model":"http://evil.example/a:latest","prompt":"x","stream":false,"api_base":"http://evil.example","host":"evil.example"}'
+    yield Case('json-names-a-destination', post(length(len(text)), body=text), 'refuse', 'CVE-2024-6587: the body says where to send it')
+    text = BODY[:-1] + b',"api_base":"http://evil.example"}'
+    yield Case('json-api-base', post(length(len(text)), body=text), 'accept', 'CVE-2024-6587: a field that means nothing here', upstream=1)
+    yield Case('authorization-quotes', post(length(len(BODY)), b"Authorization: Bearer ' OR 1=1; --\r\n"), 'accept',
+               'CVE-2026-42208: an injection in the key; it ends here', upstream=1)
+    yield Case('range-overflow', post(length(len(BODY)), b'Range: bytes=-17208,-9223372036854758792\r\n'), 'accept', 'CVE-2017-7529', upstream=1)
+    yield Case('json-empty', post(length(0), body=b''), 'refuse')
     huge = b'{"model":"origin:latest","prompt":"x","stream":false,"x":1e%s,"y":%s}' % (b'9' * 100, b'1' * 50000)
     yield Case('json-huge-number', post(length(len(huge)), body=huge), 'accept', 'CVE-2025-11230: a number that costs for ever', upstream=1)
 
