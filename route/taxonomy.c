@@ -211,6 +211,24 @@ static void member_add(struct taxonomy *t, struct tax_entry *e, const char *name
 		e->at[e->n++].category = c;
 }
 
+static void scores_make(const struct taxonomy *t, struct tax_entry *e)
+{
+	for (unsigned i = 0; i < e->n; i++)
+		e->at[i] = score_make(t, e->model, e->at[i].category,
+				      e->n == 1 ? t->conf.only
+				      : i == 0  ? t->conf.first
+						: t->conf.other);
+}
+
+void tax_entry_make(struct taxonomy *t, struct tax_entry *e, const struct conf_registry_model *model, const char *const *categories,
+		    unsigned n)
+{
+	*e = (struct tax_entry){.model = model};
+	for (unsigned i = 0; i < n; i++)
+		member_add(t, e, categories[i]);
+	scores_make(t, e);
+}
+
 static void entry_make(struct taxonomy *t, struct tax_entry *e, const struct conf_catalogue *catalogue)
 {
 	for (unsigned i = 0; i < e->model->n_categories; i++)
@@ -219,11 +237,7 @@ static void entry_make(struct taxonomy *t, struct tax_entry *e, const struct con
 		for (unsigned i = 0; i < catalogue->categories[c].n_models; i++)
 			if (strcmp(catalogue->categories[c].models[i], e->model->name) == 0)
 				member_add(t, e, catalogue->categories[c].id);
-	for (unsigned i = 0; i < e->n; i++)
-		e->at[i] = score_make(t, e->model, e->at[i].category,
-				      e->n == 1 ? t->conf.only
-				      : i == 0  ? t->conf.first
-						: t->conf.other);
+	scores_make(t, e);
 }
 
 /* --- doors ----------------------------------------------------------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ struct tax_score {
 };
 
 struct tax_entry {
-	const struct conf_registry_model *model; /* the registry's, which must live as long as the taxonomy */
+	const struct conf_registry_model *model; /* the registry's, which must live as long as the taxonomy; NULL: not in it */
 	unsigned n;
 	struct tax_score at[TAX_MEMBER]; /* the primary category first */
 };
@@ -108,6 +108,10 @@ unsigned tax_find(const struct taxonomy *t, const char *name);
 
 /* `category` is `ancestor` or below it. */
 bool tax_below(const struct taxonomy *t, unsigned category, unsigned ancestor);
+
+/* An entry of these categories, the best first, instead of the registry's.  `model` may be NULL: it has no benchmarks. */
+void tax_entry_make(struct taxonomy *t, struct tax_entry *e, const struct conf_registry_model *model, const char *const *categories,
+		    unsigned n);
 
 /* What an entry has in a category itself; NULL: it is no member. */
 const struct tax_score *tax_score(const struct tax_entry *e, unsigned category);
