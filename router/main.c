@@ -12,6 +12,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 #define HEAP_BODY_BYTES  (4 * 1024 * 1024)  /* larger blocks go to the kernel at once */
 #define HEAP_SPARE_BYTES (16 * 1024 * 1024) /* freed memory kept at hand */
@@ -178,6 +179,7 @@ int main(int argc, char **argv)
 	}
 	err = proc_confine_early(&why); /* first: it closes what is open */
 	log_open("tsa-router", LOG_INFO_);
+	trace_on_crash("tsa-router");
 	if (err < 0) {
 		log_err("%s; tsa-router is started by tsad, not by hand", why.text);
 		return 1;

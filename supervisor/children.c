@@ -103,6 +103,7 @@ static void process_watch(struct sup_child *c, const struct proc_process *p, int
 	c->ours = ours;
 	c->worked = false;
 	c->killed = false;
+	c->aborted = false;
 	c->foreign = false;
 	c->replaced = false;
 	c->greeted = false;
@@ -148,43 +149,6 @@ void sup_child_kill(struct sup_child *c, const char *why)
 	log_warning("%s (process %llu) %s and is killed", c->label, (unsigned long long)c->process.pid, c->why);
 	if (pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		log_err("cannot kill %s (process %llu): %s", c->label, (unsigned long long)c->process.pid, strerror(errno));
-}
-
-static void replace_now(struct sup_child *c)
-{
-	c->replaced = true;
-	if (c->role == PROC_ROUTER && sup_leave_child(c) == 0)
-		sup_child_died(c, -1); /* for its place it has */
-	else if (c->role == PROC_ROUTER || sup_orders_send(c, PROC_STOP, PROC_STOP_KEEP, 0, NULL, 0) < 0)
-		sup_child_kill(c, c->why);
-}
-
-void sup_child_replace(struct sup_child *c)
-{
-	why_note(c, "is of another build than tsad and is replaced");
-	if (c->role != PROC_ROUTER) {
-		replace_now(c);
-		return;
-	}
-	c->foreign = true;
-	sup_child_timer(c, CLOCK_NEVER);
-}
-
-static bool instances_known(const struct sup *sup)
-{
-	struct shm_vital vital;
-
-	for (unsigned i = 0; i < SHM_SLOTS; i++)
-		if (sup->slots[i].used && (shm_read_vital(sup->reader, i, &vital) < 0 || vital.gen != sup->slots[i].child.gen ||
-					   vital.state != SHM_STATE_READY))
-			return false;
-	return true;
-}
-
-void sup_child_replace_tick(struct sup_child *c, uint64_t now_ns)
-{
-	if (c->foreign && (instances_known(c->sup) || now_ns - c->born_ns > SUP_REPLACE_NS))
-		replace_now(c);
 }
 
 /* --- actions -------------------------------------------------------------------------------------------------------------- */
@@ -449,7 +413,7 @@ static void death_describe(struct sup_child *c, int wstatus, bool oom)
 {
 	char text[SHM_TEXT];
 
-	if (c->killed || c->replaced)
+	if (c->killed || c->replaced || c->aborted)
 		return; /* who did it has said why */
 	if (wstatus < 0)
 		snprintf(text, sizeof(text), "ended while no supervisor was there to see how");

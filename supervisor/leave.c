@@ -1,10 +1,11 @@
-/* Routers that leave while their successors serve already: of another build, or unknown.  They take no new connections, their streams
+/* Children of another build, and routers that leave while their successors serve already.  Those take no new connections, their streams
  * have the configured time to end, and they are watched to their end. */
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
@@ -117,4 +118,43 @@ unsigned sup_leave_count(const struct sup *sup)
 	for (size_t i = 0; i < ARRAY_SIZE(sup->leavers); i++)
 		n += sup->leavers[i].process.pid != 0;
 	return n;
+}
+
+/* --- which child, and when ---------------------------------------------------------------------------------------------------------- */
+
+static void replace_now(struct sup_child *c)
+{
+	c->replaced = true;
+	if (c->role == PROC_ROUTER && sup_leave_child(c) == 0)
+		sup_child_died(c, -1); /* for its place it has */
+	else if (c->role == PROC_ROUTER || sup_orders_send(c, PROC_STOP, PROC_STOP_KEEP, 0, NULL, 0) < 0)
+		sup_child_kill(c, c->why);
+}
+
+void sup_child_replace(struct sup_child *c)
+{
+	snprintf(c->why, sizeof(c->why), "is of another build than tsad and is replaced");
+	if (c->role != PROC_ROUTER) {
+		replace_now(c);
+		return;
+	}
+	c->foreign = true;
+	sup_child_timer(c, CLOCK_NEVER);
+}
+
+static bool instances_known(const struct sup *sup)
+{
+	struct shm_vital vital;
+
+	for (unsigned i = 0; i < SHM_SLOTS; i++)
+		if (sup->slots[i].used && (shm_read_vital(sup->reader, i, &vital) < 0 || vital.gen != sup->slots[i].child.gen ||
+					   vital.state != SHM_STATE_READY))
+			return false;
+	return true;
+}
+
+void sup_child_replace_tick(struct sup_child *c, uint64_t now_ns)
+{
+	if (c->foreign && (instances_known(c->sup) || now_ns - c->born_ns > SUP_REPLACE_NS))
+		replace_now(c);
 }

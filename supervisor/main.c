@@ -10,6 +10,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/trace.h"
 
 static struct sup sup = {.dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .notify = {.fd = -1}};
 
@@ -181,6 +182,7 @@ int main(int argc, char **argv)
 	if (err != 0)
 		return err < 0 ? SUP_EXIT_USAGE : 0;
 	log_open("tsad", sup.options.verbose ? LOG_DEBUG_ : LOG_INFO_);
+	trace_on_crash("tsad");
 	if (sup.options.reap) {
 		status = enter(&sup, sup.options.state_dir);
 		return status ? status : sup_orphans_sweep(&sup);

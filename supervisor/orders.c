@@ -120,10 +120,10 @@ void sup_orders_ping(struct sup_child *c, uint64_t now_ns)
 	if (!c->greeted)
 		return;
 	if (c->ping_sent_ns) {
-		if (now_ns - c->ping_sent_ns > PROC_PONG_NS && !c->killed) {
-			snprintf(c->why, sizeof(c->why), "did not answer a ping for %llus", PROC_PONG_NS / NS_PER_S);
+		if (now_ns - c->ping_sent_ns > PROC_PONG_NS && !c->aborted)
+			sup_child_abort(c);
+		else if (now_ns - c->ping_sent_ns > PROC_PONG_NS + PROC_ABORT_NS && !c->killed)
 			sup_child_feed(c, LIFE_PONG_LATE);
-		}
 		return;
 	}
 	if (now_ns < c->ping_next_ns)

@@ -56,6 +56,7 @@ struct sup_child {
 	bool wanted;  /* start it again when it has stopped */
 	bool ours;    /* to wait for; an adopted one has another parent */
 	bool worked;  /* READY in this life */
+	bool aborted; /* it hung, and was asked by SIGABRT where */
 	bool killed;  /* by us, in this life */
 	bool foreign;  /* of another build: it understands nothing but STOP */
 	bool replaced; /* by one of our own build: its end is no failure */
@@ -283,11 +284,6 @@ void sup_child_died(struct sup_child *c, int wstatus);
 void sup_child_stop(struct sup_child *c, uint64_t drain_ns, bool wanted);
 /* SIGKILL by pidfd; `why` is what its line says afterwards. */
 void sup_child_kill(struct sup_child *c, const char *why);
-/* It is of another build: let it go and start its successor.  A worker leaves its Ollama; a router first waits until its successor
- * will know the instances, and then drains beside it. */
-void sup_child_replace(struct sup_child *c);
-/* The tick of a router that waits for that. */
-void sup_child_replace_tick(struct sup_child *c, uint64_t now_ns);
 void sup_child_timer(struct sup_child *c, uint64_t after_ns);
 bool sup_child_has_process(const struct sup_child *c);
 /* The child with this process id, or NULL. */
@@ -331,7 +327,12 @@ void sup_adopt_save(struct sup *sup);
 /* Is any router of an earlier supervisor still expected to say HELLO, and to bring its sockets? */
 bool sup_adopt_awaits_routers(const struct sup *sup);
 
-/* --- leave.c: routers that drain while others serve already ------------------------------------------------------------------------- */
+/* --- hang.c -------------------------------------------------------------------------------------------------------------------- */
+
+/* It hangs: SIGABRT makes it print its stack and end, if it can do that much; the kill comes after PROC_ABORT_NS. */
+void sup_child_abort(struct sup_child *c);
+
+/* --- leave.c: children of another build, routers that drain while others serve already ---------------------------------------- */
 
 /* Let the child's process drain, watched here, with duplicates of its descriptors.  0; -EBUSY: too many do so already. */
 int sup_leave_child(struct sup_child *c);
@@ -340,6 +341,11 @@ int sup_leave_stranger(struct sup *sup, int fd, const struct proc_hello *hello);
 /* From now on they have `drain_ns`. */
 void sup_leave_stop(struct sup *sup, uint64_t drain_ns);
 unsigned sup_leave_count(const struct sup *sup);
+/* It is of another build: let it go and start its successor.  A worker leaves its Ollama; a router first waits until its successor
+ * will know the instances, and then drains beside it. */
+void sup_child_replace(struct sup_child *c);
+/* The tick of a router that waits for that. */
+void sup_child_replace_tick(struct sup_child *c, uint64_t now_ns);
 
 /* --- upgrade.c ------------------------------------------------------------------------------------------------------------------ */
 

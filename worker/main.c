@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/trace.h"
 #include "worker/worker.h"
 
 static const struct option OPTIONS[] = {
@@ -43,6 +44,7 @@ int main(int argc, char **argv)
 	}
 	err = proc_confine_early(&why); /* first: it closes what is open */
 	log_open(host ? "tsa-host" : "tsa-worker", LOG_INFO_);
+	trace_on_crash(host ? "tsa-host" : "tsa-worker");
 	if (err < 0) {
 		log_err("%s", why.text);
 		return 1;
