@@ -217,6 +217,15 @@ class Fabric:
         out += [i['worker_pid'] for i in s['instances'] if i['worker_pid']]
         return out
 
+    def written(self):
+        """Pids that the state file names."""
+        where = {'child': 4, 'ollama': 2, 'supervisor': 2}
+        try:
+            lines = [x.split() for x in (self.state / 'state').read_text().split('\n')]
+        except FileNotFoundError:
+            return set()
+        return {int(w[where[w[0]]]) for w in lines if w and w[0] in where} - {0}
+
     def stop(self):
         pids = self.leftovers()
         rc = self.tsad.end(40) if self.tsad.p.poll() is None else self.tsad.p.returncode
@@ -232,12 +241,6 @@ class Fabric:
         mine = set()
         with contextlib.suppress(Exception):
             mine.update(self.pids())
-        for f in (self.state / 'state',):
-            with contextlib.suppress(FileNotFoundError):
-                for line in f.read_text().split('\n'):
-                    w = line.split()
-                    for i, x in enumerate(w):
-                        if x.startswith('pid=') and x[4:].isdigit():
-                            mine.add(int(x[4:]))
+        mine |= self.written()
         mine.discard(self.tsad.pid)
         return [p for p in mine if p > 1]

@@ -1,13 +1,15 @@
 """kill -9 under load: who notices, and for how long."""
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
-from fabric import BUILD, LOAD, LONG, PATIENCE, Fabric, Process, alive, call, chat, get, wait_for
+from fabric import BUILD, LOAD, LONG, PATIENCE, ROOT, Fabric, Process, alive, call, chat, get, wait_for
 
 
 class Load:
@@ -123,6 +125,32 @@ def test_killing_the_router_refuses_nobody_and_it_is_back_within_a_second(sims, 
     assert len(load.bad()) <= 5 * 8, load.bad()
 
 
+@pytest.mark.promise(1)
+def test_killing_one_of_two_routers_breaks_its_own_streams_only(sims, fabrics):
+    """Nobody is refused, a new connection is served within a second, and the other router's streams run to their end."""
+    s = sims(2, '--parallel', '64')
+    f = fabrics(conf='routers = 2\n' + ''.join(f'instance "i{i}" {{ url = "http://127.0.0.1:{p}" slots = 32 }}\n' for i, p in enumerate(s.ports)))
+    worst, kills = 0.0, 100 if LONG else 6
+    with Load(f.port, streams=12, tokens=40) as load:
+        for n in range(kills):
+            load.wait_more(20)
+            before = [r['pid'] for r in f.status()['routers']]
+            held = f.status()['routers'][n % 2]['counters']['active']
+            cut = len(load.bad())
+            os.kill(before[n % 2], signal.SIGKILL)
+            for _ in range(8):  # whichever router the kernel gives it to
+                t0 = time.monotonic()
+                assert get(f.port, '/healthz', timeout=5)[0] == 200
+                worst = max(worst, time.monotonic() - t0)
+            wait_for(lambda: f.status()['routers'][n % 2]['pid'] not in (0, before[n % 2]), 5, 'the board names the new router')
+            assert f.status()['routers'][1 - n % 2]['pid'] == before[1 - n % 2]
+            load.wait_more(10)
+            assert len(load.bad()) - cut <= held + 4, 'only what was on the killed one'
+    assert not [d for d in load.bad() if d[3] == 'refused']
+    assert all(d[3].startswith('broken') or 'error' in d[3] for d in load.bad()), load.bad()[:5]
+    assert worst < 1.0 * PATIENCE, worst
+
+
 @pytest.mark.promise(10)
 def test_killing_an_ollama_moves_requests_and_ends_streams_with_an_error(sims, fabrics):
     a, b = sims(1, '--parallel', '8'), sims(1, '--parallel', '8')
@@ -143,15 +171,70 @@ def test_killing_an_ollama_moves_requests_and_ends_streams_with_an_error(sims, f
 
 
 @pytest.mark.promise(6)
-def test_a_hanging_worker_is_replaced(sims, fabrics):
+def test_hanging_workers_fail_no_request(sims, fabrics):
+    """All of them at once; each is told from the others, killed and replaced."""
+    s = sims(2)
+    f = fabrics(adopt=s.ports, slots=8)
+    pids = {i['name']: i['worker_pid'] for i in f.status()['instances']}
+    with Load(f.port) as load:
+        for p in pids.values():
+            os.kill(p, signal.SIGSTOP)
+        t0 = time.monotonic()
+        wait_for(lambda: all(i['worker_pid'] not in (0, pids[i['name']]) for i in f.status()['instances']), 8, 'new workers')
+        assert time.monotonic() - t0 > 3, 'a short pause is no hang'
+        wait_for(lambda: all(i['state'] == 'ready' for i in f.status()['instances']), 15, 'ready again')
+        load.wait_more(10)
+    assert not load.bad(), load.bad()[:5]
+    assert 'did not answer a ping for 5s and is stopped' in f.tsad.text()
+    assert not [p for p in pids.values() if alive(p)]
+
+
+@pytest.mark.promise(5)
+def test_a_hanging_supervisor_is_missed_by_nobody(sims, fabrics):
+    """Longer than a child may take to answer it: nobody is refused or replaced, before and after."""
+    s = sims(2)
+    f = fabrics(adopt=s.ports, slots=8)
+    before = f.pids()
+    with Load(f.port) as load:
+        f.tsad.kill(signal.SIGSTOP)
+        try:
+            t0 = time.monotonic()
+            wait_for(lambda: time.monotonic() - t0 > 7, 10)
+            load.wait_more(10)
+        finally:
+            f.tsad.kill(signal.SIGCONT)
+        wait_for(lambda: f.ctl('version', check=False).returncode == 0, 5, 'it answers again')
+        load.wait_more(10)
+        assert f.pids() == before
+    assert not load.bad(), load.bad()[:5]
+
+
+@pytest.mark.promise(7)
+def test_a_spinning_router_is_found_by_its_name(sims, fabrics, tmp_path):
+    """It loops in a handler: found within 5 s, its stack is in the log, another one serves, and nobody is refused meanwhile."""
     s = sims(1)
-    f = fabrics(adopt=s.ports)
-    pid = f.instance('i0')['worker_pid']
-    os.kill(pid, signal.SIGSTOP)
-    assert chat(f.port, 'sim:tokens=1')[0] == 200
-    wait_for(lambda: f.instance('i0')['worker_pid'] not in (0, pid), 15, 'a new worker')
-    wait_for(lambda: f.instance('i0')['state'] == 'ready', 15, 'ready again')
-    assert not alive(pid)
+    shim, trigger, programs = tmp_path / 'spin.so', tmp_path / 'spin', tmp_path / 'programs'
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-fno-omit-frame-pointer', '-o', shim, ROOT / 'tests/flow/spin.c', '-ldl'], check=True)
+    programs.mkdir()
+    for p in ('tsad', 'tsa-worker', 'tsactl'):
+        shutil.copy2(BUILD / p, programs / p)
+    (programs / 'tsa-router').write_text(f'#!/bin/sh\nLD_PRELOAD={shim} TSA_SPIN={trigger} ASAN_OPTIONS=verify_asan_link_order=0:$ASAN_OPTIONS '
+                                         f'exec {BUILD}/tsa-router "$@"\n')
+    (programs / 'tsa-router').chmod(0o755)
+    f = fabrics(adopt=s.ports, programs=programs)
+    pid = f.status()['routers'][0]['pid']
+    trigger.touch()
+    t0 = time.monotonic()
+    held = socket.create_connection(('127.0.0.1', f.port))
+    wait_for(lambda: 'did not answer a ping for 5s and spins' in f.tsad.text(), 8, 'it is found')
+    trigger.unlink()
+    assert get(f.port, '/healthz', timeout=10)[0] == 200, 'who came meanwhile was let in by the next one'
+    assert time.monotonic() - t0 < 8 * PATIENCE
+    wait_for(lambda: f.status()['routers'][0]['pid'] not in (0, pid), 5, 'a new router')
+    held.close()
+    log = f.tsad.text()
+    assert f'tsa-router[{pid}] err: it ends here' in log and 'spin.so(accept4+' in log and 'tsa-router(+0x' in log, log[-3000:]
+    assert 'spins' in f.ctl('-j', 'routers').stdout, 'status keeps the reason'
 
 
 @pytest.mark.promise(7)
