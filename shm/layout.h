@@ -4,7 +4,7 @@
  * file (host worker), one file per router.  A writer holds its own file writable; everybody else got it re-opened read-only, so "one
  * writer" is kept by the kernel.  All files exist from the start in their final size (sparse), so a reload never moves anything.
  *
- * A *line* is a sequence word followed by payload words; writer.c and reader.c are the only stores and loads.  Payload types are
+ * A *line* is a sequence word followed by payload words and their sum; writer.c and reader.c are the only stores and loads.  Payload types are
  * plain structs of fixed-width members, a multiple of 8 bytes, without padding; text is NUL-padded.  A *counter* is one atomic word
  * on its own, written by one process, read at any time.  Times named _ns are CLOCK_MONOTONIC, _wall_ns CLOCK_REALTIME.
  *
@@ -261,11 +261,11 @@ enum shm_wish_kind { SHM_WISH_NONE = 0, SHM_WISH_WARM, SHM_WISH_KEEP, SHM_WISH_U
 
 #define SHM_WORDS(type) (sizeof(type) / 8)
 
-/* A line in a file: sequence word, then the payload of `type` as words. */
+/* A line in a file: sequence word, then the payload of `type` as words, then their sum (sum.h). */
 #define SHM_LINE(tag, type)                                                                                                        \
 	struct tag {                                                                                                               \
 		alignas(64) _Atomic uint64_t seq;                                                                                  \
-		_Atomic uint64_t words[SHM_WORDS(type)];                                                                           \
+		_Atomic uint64_t words[SHM_WORDS(type) + 1];                                                                       \
 	}
 
 SHM_LINE(shm_header_line, struct shm_header);

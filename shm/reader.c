@@ -8,6 +8,7 @@
 #include "base/bug.h"
 #include "shm/seq.h"
 #include "shm/stamp.h"
+#include "shm/sum.h"
 
 #define PID_LIMIT    (1ULL << 22) /* PID_MAX_LIMIT of the kernel: as pid_t never negative, so never kill(2)'s "everybody" */
 #define PLACES_LIMIT (1ULL << 16) /* readers add them up and take percentages */
@@ -22,6 +23,7 @@ struct shm_reader {
 	const struct shm_host_file *host;
 	const struct shm_router_file *router[SHM_ROUTERS];
 	const struct shm_vital_file *vital[SHM_SLOTS];
+	uint64_t boot_id[2], board_id[2];
 	struct refused *refused; /* apart, because reading a line leaves the reader as it was */
 };
 
@@ -45,9 +47,8 @@ static const void **mapping_at(struct shm_reader *r, struct shm_place place)
 static int files_map(struct shm_reader *r, const struct shm_fds *fds, struct why *why)
 {
 	const int *fd = &fds->owner;
-	uint64_t boot_id[2], board_id[2] = {0, 0};
 
-	shm_boot_id(boot_id);
+	shm_boot_id(r->boot_id);
 	for (unsigned i = 0; i < SHM_FDS_COUNT; i++) {
 		struct shm_place place = shm_place_of(i);
 		void *file;
@@ -55,7 +56,7 @@ static int files_map(struct shm_reader *r, const struct shm_fds *fds, struct why
 
 		if (fd[i] < 0)
 			continue;
-		err = shm_file_check(fd[i], place, boot_id, board_id, why);
+		err = shm_file_check(fd[i], place, r->boot_id, r->board_id, why);
 		if (!err)
 			err = shm_file_map(fd[i], place.kind, PROT_READ, &file, why);
 		if (err)
@@ -93,6 +94,24 @@ void shm_reader_close(struct shm_reader **r)
 	free((*r)->refused);
 	free(*r);
 	*r = NULL;
+}
+
+int shm_reader_check(const struct shm_reader *r, struct why *why)
+{
+	for (unsigned i = 0; i < SHM_FDS_COUNT; i++) {
+		struct shm_place place = shm_place_of(i);
+		const void *file = *mapping_at((struct shm_reader *)(uintptr_t)r, place);
+		struct shm_stamp stamp;
+		int err;
+
+		if (!file)
+			continue;
+		memcpy(&stamp, file, sizeof(stamp));
+		err = shm_stamp_check(&stamp, place, r->boot_id, r->board_id, why);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /* --- what a settled copy must fulfil ------------------------------------------------------------------------------------------ */
@@ -187,19 +206,19 @@ static int judged(const struct shm_reader *r, bool good)
 
 /* --- lines -------------------------------------------------------------------------------------------------------------------- */
 
-/* Room for a copy of one payload: filled as words, read as what it is.  Every word is stored before anyone looks, so the compiler's
+/* Room for a copy of one payload and its sum: filled as words, read as what it is.  Every word is stored before anyone looks, so the compiler's
  * zeroing of locals, a fifth of the time of a read, is waived. */
 #define COPY(type, name)                                                                                                           \
 	union {                                                                                                                    \
 		struct type v;                                                                                                     \
-		uint64_t words[SHM_WORDS(struct type)];                                                                            \
+		uint64_t words[SHM_WORDS(struct type) + 1];                                                                        \
 	} name __attribute__((uninitialized))
 
 static int line_take(const struct shm_reader *r, const _Atomic uint64_t *seq, const _Atomic uint64_t *words, uint64_t *copy,
 		     size_t n)
 {
 	if (shm_seq_load(seq, words, n, copy, SHM_TRIES))
-		return 0;
+		return judged(r, copy[n - 1] == shm_sum(copy, n - 1));
 	r->refused->torn++;
 	return -EAGAIN;
 }

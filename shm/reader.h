@@ -2,7 +2,7 @@
  *
  * Used by routers, workers (wishes), tsactl.  The mappings are read-only; nothing here blocks, allocates (after open) or logs, and
  * every call returns in bounded time whatever bytes are on the board.  reader.c holds the only loads of lines in the tree.
- * Copies are checked before they are handed out: enums in range, counts within their arrays, process ids possible, text
+ * Copies are checked before they are handed out: the sum is right, enums in range, counts within their arrays, process ids possible, text
  * NUL-terminated.  One thread per reader. */
 #pragma once
 
@@ -21,6 +21,10 @@ struct shm_reader;
  * *out is the caller's, untouched on failure. */
 int shm_reader_open(const struct shm_fds *fds, struct shm_reader **out, struct why *why);
 void shm_reader_close(struct shm_reader **r);
+
+/* Are the stamps still what they were when the board was opened?  0, or -EPROTO and in `why` the file that is damaged.  No system
+ * call: what is mapped is looked at. */
+int shm_reader_check(const struct shm_reader *r, struct why *why);
 
 /* Each: 0; -ERANGE no such slot, or its file was not given; -EAGAIN never settled (writer flat out, preempted or killed in
  * mid-line: keep the last good copy and judge its age); -EBADMSG settled but nonsense.  A line that nobody has published yet reads as

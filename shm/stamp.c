@@ -110,8 +110,8 @@ static struct shm_place place_of_stamp(const struct shm_stamp *s)
 
 #define OTHER_BUILD "; install one version of tsa and restart the service, so that all of its programs are of that version"
 
-static int stamp_check(const struct shm_stamp *s, struct shm_place place, const uint64_t boot_id[2], const uint64_t board_id[2],
-		       struct why *why)
+int shm_stamp_check(const struct shm_stamp *s, struct shm_place place, const uint64_t boot_id[2], const uint64_t board_id[2],
+		    struct why *why)
 {
 	char name[40], found[40];
 
@@ -161,7 +161,7 @@ int shm_file_check(int fd, struct shm_place place, const uint64_t boot_id[2], ui
 		return why_set(why, n < 0 ? -errno : -EPROTO,
 			       "the stamp of the %s of the board cannot be read (pread: %s); restart the service", name,
 			       n < 0 ? strerror(errno) : "too short");
-	err = stamp_check(&stamp, place, boot_id, board_id, why);
+	err = shm_stamp_check(&stamp, place, boot_id, board_id, why);
 	if (err)
 		return err;
 	board_id[0] = stamp.board_id[0];

@@ -28,6 +28,10 @@ void shm_boot_id(uint64_t out[2]);
 /* The stamp of a new file. */
 void shm_stamp_make(struct shm_place place, const uint64_t board_id[2], const uint64_t boot_id[2], struct shm_stamp *out);
 
+/* Judge a stamp that should be the one of `place`; ids of zeros are not compared.  0; -EPROTO and a sentence. */
+int shm_stamp_check(const struct shm_stamp *s, struct shm_place place, const uint64_t boot_id[2], const uint64_t board_id[2],
+		    struct why *why);
+
 /* Judge the file behind `fd` without mapping it: size, seals, stamp, boot.  `board_id` holds the board the caller is looking at, or
  * zeros, and is then filled in.  0; -EPROTO and a sentence; -errno of fstat(2) or pread(2). */
 int shm_file_check(int fd, struct shm_place place, const uint64_t boot_id[2], uint64_t board_id[2], struct why *why);

@@ -6,6 +6,7 @@
 #include "base/bug.h"
 #include "shm/seq.h"
 #include "shm/stamp.h"
+#include "shm/sum.h"
 
 /* --- mapping ------------------------------------------------------------------------------------------------------------------ */
 
@@ -52,10 +53,15 @@ void shm_unmap(void *file, enum shm_kind kind)
 /* --- lines -------------------------------------------------------------------------------------------------------------------- */
 
 /* Only a line and the payload it was laid out for fit together. */
-#define PUBLISH(line, v)                                                                                                           \
+#define PUBLISH(line, value)                                                                                                       \
 	do {                                                                                                                       \
-		_Static_assert(sizeof((line)->words) == sizeof(*(v)), "a line carries one type");                                  \
-		shm_seq_store(&(line)->seq, (line)->words, ARRAY_SIZE((line)->words), (v));                                        \
+		struct {                                                                                                           \
+			__typeof__(*(value)) v;                                                                                    \
+			uint64_t sum;                                                                                              \
+		} whole = {.v = *(value)};                                                                                         \
+		_Static_assert(sizeof((line)->words) == sizeof(whole), "a line carries one type and its sum");                     \
+		whole.sum = shm_sum(&whole.v, SHM_WORDS(whole.v));                                                                 \
+		shm_seq_store(&(line)->seq, (line)->words, ARRAY_SIZE((line)->words), &whole);                                     \
 	} while (0)
 
 void shm_header_publish(struct shm_owner_file *f, const struct shm_header *v)
@@ -123,6 +129,29 @@ static void slot_clear(struct shm_router_file *f, unsigned slot)
 	for (unsigned i = 0; i < SHM_HIST_BUCKETS; i++) {
 		atomic_store_explicit(&s->first_hist[i], 0, memory_order_relaxed);
 		atomic_store_explicit(&s->total_hist[i], 0, memory_order_relaxed);
+	}
+}
+
+static void hist_copy(_Atomic uint32_t *to, const _Atomic uint32_t *from)
+{
+	for (unsigned i = 0; i < SHM_HIST_BUCKETS; i++)
+		atomic_store_explicit(&to[i], atomic_load_explicit(&from[i], memory_order_relaxed), memory_order_relaxed);
+}
+
+void shm_router_carry(struct shm_router_file *to, const struct shm_router_file *from)
+{
+#define X(name, meaning) shm_set(&to->counters.name, atomic_load_explicit(&from->counters.name, memory_order_relaxed));
+	SHM_ROUTER_COUNTERS(X)
+#undef X
+	for (unsigned i = 0; i < SHM_SLOTS; i++) {
+		struct shm_rslot *s = &to->slot[i];
+		const struct shm_rslot *was = &from->slot[i];
+
+#define X(name, meaning) shm_set(&s->name, atomic_load_explicit(&was->name, memory_order_relaxed));
+		SHM_RSLOT_COUNTERS(X)
+#undef X
+		hist_copy(s->first_hist, was->first_hist);
+		hist_copy(s->total_hist, was->total_hist);
 	}
 }
 

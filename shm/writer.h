@@ -42,6 +42,9 @@ void shm_wish_publish(struct shm_router_file *f, unsigned slot, unsigned n, cons
 /* A router's page begins anew: every counter and wish 0.  Call before the ident of a new generation is published. */
 void shm_router_clear(struct shm_router_file *f);
 
+/* The same router goes on with a page of another board: counters and latencies move over, wishes do not. */
+void shm_router_carry(struct shm_router_file *to, const struct shm_router_file *from);
+
 /* Counters: this process is the only writer, so a load and a store do; no locked instruction. */
 static inline void shm_add(_Atomic uint64_t *word, uint64_t n)
 {

@@ -1,7 +1,8 @@
 /* Bytes on the board: whatever a writer leaves there, every read ends soon, and what it hands out can be indexed, looped and printed.
  *
  * The input is a file image: one byte for the file, four for the offset, then the bytes that stand there.  Bits of the first byte also
- * put the bytes over the stamp of a file and open that (0x80), take them for descriptors in another order (0x40), for durations (0x20). */
+ * put the bytes over the stamp of a file and open that (0x80), take them for descriptors in another order (0x40), for durations (0x20).
+ * The sums of the lines are then made right, so that the rules behind them are met, unless 0x10 asks for rubbish. */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,20 +13,70 @@
 #include "shm/hist.h"
 #include "shm/reader.h"
 #include "shm/stamp.h"
+#include "shm/sum.h"
 #include "shm/writer.h"
 
-#define HEAD 5
+#define HEAD    5
+#define STAMP   0x80
+#define ORDER   0x40
+#define HIST    0x20
+#define RUBBISH 0x10
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct shm_fds rw;
 static struct shm_reader *reader;
+static struct shm_owner_file *owner;
+static struct shm_vital_file *vital;
+static struct shm_host_file *host;
+static struct shm_router_file *router;
 
 static void board_make(void)
 {
 	struct why why;
 
 	BUG_ON(shm_board_create(&rw, &why) || shm_reader_open(&rw, &reader, &why));
+	owner = shm_owner_map(rw.owner, &why);
+	vital = shm_vital_map(rw.vital[0], &why);
+	host = shm_host_map(rw.host, &why);
+	router = shm_router_map(rw.router[0], &why);
+	BUG_ON(!owner || !vital || !host || !router);
+}
+
+#define LINE_SUM_UP(line) words_sum_up((line).words, ARRAY_SIZE((line).words))
+
+static void words_sum_up(_Atomic uint64_t *words, size_t n)
+{
+	words[n - 1] = shm_sum((const void *)(uintptr_t)words, n - 1);
+}
+
+static void owner_sum_up(void)
+{
+	LINE_SUM_UP(owner->header);
+	LINE_SUM_UP(owner->host);
+	for (unsigned i = 0; i < SHM_ROUTERS; i++)
+		LINE_SUM_UP(owner->router[i]);
+	for (unsigned i = 0; i < SHM_SLOTS; i++)
+		LINE_SUM_UP(owner->slot[i]);
+}
+
+static void vital_sum_up(void)
+{
+	LINE_SUM_UP(vital->vital);
+	LINE_SUM_UP(vital->models);
+}
+
+static void host_sum_up(void)
+{
+	LINE_SUM_UP(host->host);
+}
+
+static void router_sum_up(void)
+{
+	LINE_SUM_UP(router->ident);
+	for (unsigned i = 0; i < SHM_SLOTS; i++)
+		for (unsigned n = 0; n < SHM_WISHES; n++)
+			LINE_SUM_UP(router->slot[i].wish[n]);
 }
 
 static void answer_check(int err)
@@ -220,12 +271,22 @@ static void hist_try(const uint8_t *data, size_t n)
 static const struct {
 	enum shm_kind kind;
 	void (*read)(void);
+	void (*sum_up)(void);
 } FILES[] = {
-	{SHM_KIND_OWNER, owner_read},
-	{SHM_KIND_VITAL, vital_read},
-	{SHM_KIND_HOST, host_read},
-	{SHM_KIND_ROUTER, router_read},
+	{SHM_KIND_OWNER, owner_read, owner_sum_up},
+	{SHM_KIND_VITAL, vital_read, vital_sum_up},
+	{SHM_KIND_HOST, host_read, host_sum_up},
+	{SHM_KIND_ROUTER, router_read, router_sum_up},
 };
+
+/* The sums that were put in go away again: a line of zeros has the sum 0. */
+static void file_zero(int fd, enum shm_kind kind)
+{
+	static const uint8_t ZEROS[1 << 20];
+	size_t n = shm_file_bytes(kind) - sizeof(struct shm_stamp);
+
+	BUG_ON(n > sizeof(ZEROS) || pwrite(fd, ZEROS, n, sizeof(struct shm_stamp)) != (ssize_t)n);
+}
 
 static int fd_of(enum shm_kind kind)
 {
@@ -256,17 +317,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd = fd_of(FILES[file].kind);
 	memcpy(&where, data + 1, sizeof(where));
 	n = size - HEAD;
-	if (data[0] & 0x80)
+	if (data[0] & STAMP)
 		stamp_try(fd, where, data + HEAD, n);
-	if (data[0] & 0x40)
+	if (data[0] & ORDER)
 		order_try(data + HEAD, n);
-	if (data[0] & 0x20)
+	if (data[0] & HIST)
 		hist_try(data + HEAD, n);
 	room = shm_file_bytes(FILES[file].kind) - sizeof(struct shm_stamp);
 	n = n < room ? n : room;
 	at = sizeof(struct shm_stamp) + where % (room - n + 1);
 	BUG_ON(pwrite(fd, data + HEAD, n, (off_t)at) != (ssize_t)n);
+	if (!(data[0] & RUBBISH))
+		FILES[file].sum_up();
 	FILES[file].read();
+	if (!(data[0] & RUBBISH))
+		file_zero(fd, FILES[file].kind);
 	BUG_ON(pwrite(fd, ZEROS, n, (off_t)at) != (ssize_t)n);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* Writers killed in mid-line: readers take whole publications or none, never wait, and the next writer is readable at once.
  *
- *	board [KILLS [SEED]]	default 300 kills; a long run is for example `board 100000`
+ *	board [KILLS [SEED]]	default 1000 kills; a long run is for example `board 100000`
  *
  * Every byte of a publication follows from its generation and number, so a copy that mixes two publications is recognised whatever
  * its words.  The same harness is turned on writers with a known mistake, to show that it would notice. */
@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/scan.h"
 #include "shm/seq.h"
+#include "shm/sum.h"
 
 #define WRITERS   2                   /* at a time, each on its own slot */
 #define SETTLE_NS (20ULL * NS_PER_S)  /* a new writer that is not seen by then is a failure; a starved machine needs seconds */
@@ -30,7 +31,7 @@
 #define THREAD_N  20000               /* publications in the threaded test */
 
 static struct board b;
-static uint64_t kills = 300;
+static uint64_t kills = 1000; /* promises ask for so many */
 static uint64_t seed;
 
 static uint64_t random_below(uint64_t n)
@@ -145,6 +146,16 @@ static void store_even_too_soon(_Atomic uint64_t *seq, _Atomic uint64_t *words, 
 	words_store(words + n / 2, n - n / 2, (const char *)payload + n / 2 * 8);
 }
 
+/* As the product's writer does it: the payload, and its sum in the last word. */
+static void store_line(store_fn *store, _Atomic uint64_t *seq, _Atomic uint64_t *words, size_t n, const void *payload)
+{
+	uint64_t whole[SHM_WORDS(struct shm_models) + 1];
+
+	memcpy(whole, payload, (n - 1) * 8);
+	whole[n - 1] = shm_sum(payload, n - 1);
+	store(seq, words, n, whole);
+}
+
 /* Publishes flat out until it is killed.  NULL: through the door that the product uses. */
 static void writer_run(unsigned slot, uint64_t gen, store_fn *store)
 {
@@ -157,8 +168,8 @@ static void writer_run(unsigned slot, uint64_t gen, store_fn *store)
 		vital_fill(&v, gen, n);
 		models_fill(&m, gen, n);
 		if (store) {
-			store(&f->vital.seq, f->vital.words, ARRAY_SIZE(f->vital.words), &v);
-			store(&f->models.seq, f->models.words, ARRAY_SIZE(f->models.words), &m);
+			store_line(store, &f->vital.seq, f->vital.words, ARRAY_SIZE(f->vital.words), &v);
+			store_line(store, &f->models.seq, f->models.words, ARRAY_SIZE(f->models.words), &m);
 		} else {
 			shm_vital_publish(f, &v);
 			shm_models_publish(f, &m);
@@ -400,7 +411,7 @@ static void *thread_write(void *arg)
 		vital_fill(&v, 1, n);
 		models_fill(&m, 1, n);
 		if (n % 4 == 0)
-			vital_abandon(b.vital[0], &v, n % ARRAY_SIZE(b.vital[0]->vital.words));
+			vital_abandon(b.vital[0], &v, n % SHM_WORDS(v));
 		else
 			shm_vital_publish(b.vital[0], &v);
 		shm_models_publish(b.vital[0], &m);

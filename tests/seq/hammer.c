@@ -21,7 +21,7 @@
 
 #define WRITERS   8
 #define COPIES    2 /* lines of each kind per writer; few, so that reader and writer meet often */
-#define WORDS_MAX SHM_WORDS(struct shm_vital)
+#define WORDS_MAX ARRAY_SIZE(((struct shm_vital_line *)0)->words)
 #define STEP      0x94d049bb133111ebULL
 
 struct lines {

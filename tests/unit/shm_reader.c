@@ -9,6 +9,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "shm/sum.h"
 
 static struct board b;
 
@@ -236,6 +237,68 @@ static void nonsense_is_refused_and_counted(void **state)
 	}
 }
 
+/* promise 9: whatever an accident changes in a settled line, nobody takes it for what its writer said. */
+static void any_changed_bit_is_refused_until_the_next_publication(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(LINES); i++) {
+		size_t bits = (LINES[i].bytes + 8) * 8; /* the sum, too */
+		union payload p, out;
+
+		ones(&p);
+		LINES[i].publish(&p);
+		for (size_t bit = 0; bit < bits; bit++) {
+			_Atomic uint64_t *word = LINES[i].seq() + 1 + bit / 64;
+			uint64_t bad = shm_reader_bad(b.reader);
+
+			*word ^= 1ULL << bit % 64;
+			if (LINES[i].read(&out) != -EBADMSG)
+				fail_msg("%s: bit %zu was changed and nobody noticed", LINES[i].name, bit);
+			assert_int_equal(shm_reader_bad(b.reader), bad + 1);
+			*word ^= 1ULL << bit % 64;
+		}
+		assert_int_equal(LINES[i].read(&out), 0);
+		*(LINES[i].seq() + 1) ^= 1;
+		LINES[i].publish(&p);
+		assert_int_equal(LINES[i].read(&out), 0);
+	}
+}
+
+/* Zeros are sound: a line nobody has published yet. */
+static void two_changed_words_do_not_make_up_for_each_other(void **state)
+{
+	uint64_t words[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, sum;
+
+	(void)state;
+	assert_int_equal(shm_sum(words, ARRAY_SIZE(words)), 0);
+	sum = shm_sum(words, ARRAY_SIZE(words));
+	for (size_t a = 0; a < ARRAY_SIZE(words) * 64; a++)
+		for (size_t z = 0; z < a; z++) {
+			words[a / 64] ^= 1ULL << a % 64;
+			words[z / 64] ^= 1ULL << z % 64;
+			if (shm_sum(words, ARRAY_SIZE(words)) == sum)
+				fail_msg("bits %zu and %zu", a, z);
+			words[a / 64] ^= 1ULL << a % 64;
+			words[z / 64] ^= 1ULL << z % 64;
+		}
+}
+
+static void a_damaged_stamp_is_found_while_mapped(void **state)
+{
+	struct why why = {""};
+
+	(void)state;
+	assert_int_equal(shm_reader_check(b.reader, &why), 0);
+	b.vital[9]->stamp.index ^= 1;
+	assert_int_equal(shm_reader_check(b.reader, &why), -EPROTO);
+	assert_non_null(strstr(why.text, "vital file"));
+	b.vital[9]->stamp.index ^= 1;
+	b.owner->stamp.board_id[1] ^= 1ULL << 63;
+	assert_int_equal(shm_reader_check(b.reader, &why), -EPROTO);
+	b.owner->stamp.board_id[1] ^= 1ULL << 63;
+	assert_int_equal(shm_reader_check(b.reader, &why), 0);
+}
+
 /* --- never settled ------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t cpu_ns(void)
@@ -298,6 +361,8 @@ static void random_bytes_end_in_an_answer(void **state)
 			int err;
 
 			words_scramble(seq, 1 + LINES[i].bytes / 8);
+			if (round % 2) /* a writer gone mad sums up its rubbish, too */
+				seq[1 + LINES[i].bytes / 8] = shm_sum((const void *)(uintptr_t)(seq + 1), LINES[i].bytes / 8);
 			since = cpu_ns();
 			err = LINES[i].read(&out);
 			assert_true(cpu_ns() - since < 5 * NS_PER_MS);
@@ -409,6 +474,9 @@ int main(void)
 		cmocka_unit_test(files_not_handed_over_are_not_there),
 		cmocka_unit_test(the_mapping_outlives_the_descriptors),
 		cmocka_unit_test(counters_are_seen_as_they_are_written),
+		cmocka_unit_test(any_changed_bit_is_refused_until_the_next_publication),
+		cmocka_unit_test(two_changed_words_do_not_make_up_for_each_other),
+		cmocka_unit_test(a_damaged_stamp_is_found_while_mapped),
 		cmocka_unit_test(numbers_have_words),
 	};
 

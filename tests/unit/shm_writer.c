@@ -114,6 +114,28 @@ static void router_clear_zeroes_all_but_the_stamp(void **state)
 	assert_int_equal(f->stamp.magic, SHM_MAGIC);
 }
 
+static void a_router_takes_its_counts_to_another_board(void **state)
+{
+	const struct shm_wish w = {.gen = 1, .kind = SHM_WISH_WARM, .model = "m"};
+	struct shm_router_file *from = b.router[1], *to = b.router[2];
+	struct shm_wish got;
+
+	(void)state;
+	shm_set(&from->counters.lag_ns, 5);
+	shm_set(&from->slot[SHM_SLOTS - 1].total_ewma_ns, 6);
+	from->slot[3].first_hist[0] = 7;
+	from->slot[3].total_hist[SHM_HIST_BUCKETS - 1] = 8;
+	shm_wish_publish(from, 3, 0, &w);
+	shm_router_carry(to, from);
+	assert_int_equal(to->counters.lag_ns, 5);
+	assert_int_equal(to->slot[SHM_SLOTS - 1].total_ewma_ns, 6);
+	assert_int_equal(to->slot[3].first_hist[0], 7);
+	assert_int_equal(to->slot[3].total_hist[SHM_HIST_BUCKETS - 1], 8);
+	assert_int_equal(to->stamp.index, 2);
+	assert_int_equal(shm_read_wish(b.reader, 2, 3, 0, &got), 0);
+	assert_int_equal(got.kind, SHM_WISH_NONE);
+}
+
 static void a_writer_maps_only_its_kind(void **state)
 {
 	struct why why = {""};
@@ -191,6 +213,7 @@ int main(void)
 		cmocka_unit_test(seq_wraps_round),
 		cmocka_unit_test(a_line_keeps_to_itself),
 		cmocka_unit_test(router_clear_zeroes_all_but_the_stamp),
+		cmocka_unit_test(a_router_takes_its_counts_to_another_board),
 		cmocka_unit_test(a_writer_maps_only_its_kind),
 		cmocka_unit_test(a_read_only_descriptor_cannot_be_mapped_for_writing),
 		cmocka_unit_test(an_index_beyond_the_end_stores_nothing),
