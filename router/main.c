@@ -71,6 +71,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	shm_set(&r->count->lag_ns, r->lag_ns);
 	r->tick_ns = now;
 	orders_tick(r, now);
+	if (r->configured && now >= r->again_ns) {
+		r->again_ns = clock_after_ns(now, ROUTER_AGAIN_NS);
+		router_publish(r);
+		queue_say_again(r);
+	}
 	if (r->configured) {
 		queue_tick(r, now);
 		client_tick(r, now);

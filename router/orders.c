@@ -49,6 +49,10 @@ static void take_board(struct router *r, const int *fds, unsigned n)
 		shm_unmap(page, SHM_KIND_ROUTER);
 		return;
 	}
+	if (r->page && r->published == r->page) {
+		shm_router_carry(page, r->page);
+		r->published = page;
+	}
 	shm_reader_close(&r->board);
 	shm_unmap(r->page, SHM_KIND_ROUTER);
 	r->board = reader;

@@ -138,19 +138,25 @@ static void wish_clear(struct router *r, struct model *m)
 	m->wish = -1;
 }
 
+static void wish_say(struct router *r, const struct model *m)
+{
+	struct shm_wish w = {.gen = r->conf.common.gen, .kind = SHM_WISH_WARM, .since_ns = m->wish_ns};
+
+	memcpy(w.model, m->key, strlen(m->key) + 1);
+	shm_wish_publish(r->page, (unsigned)m->wish, m->wish_n, &w);
+}
+
 static void wish_make(struct router *r, struct model *m, unsigned slot, uint64_t now_ns)
 {
 	struct slot *s = &r->slots[slot];
-	struct shm_wish w = {.gen = r->conf.common.gen, .kind = SHM_WISH_WARM, .since_ns = now_ns};
-
 	for (unsigned i = 0; i < SHM_WISHES && r->page; i++) {
 		if (s->wishes & (1U << i))
 			continue;
-		memcpy(w.model, m->key, strlen(m->key) + 1);
 		s->wishes |= (uint8_t)(1U << i);
 		m->wish = (int8_t)slot;
 		m->wish_n = (uint8_t)i;
-		shm_wish_publish(r->page, slot, i, &w);
+		m->wish_ns = now_ns;
+		wish_say(r, m);
 		log_line(LOG_INFO_, &(struct log_about){.slot = r->conf.slots[slot].name, .model = m->key},
 			 "slot %s %s: asked to load it, %u waiting", r->conf.slots[slot].name, m->key, m->n_waiting);
 		return;
@@ -343,6 +349,23 @@ void queue_pump(struct router *r)
 		if (!attempt(x, now, &p))
 			break;
 	r->pumping = false;
+}
+
+void queue_say_again(struct router *r)
+{
+	if (!r->page)
+		return;
+	for (unsigned i = 0; i < r->n_models; i++)
+		if (r->models[i].wish >= 0)
+			wish_say(r, &r->models[i]);
+	for (unsigned i = 0; i < PROC_SLOTS; i++) {
+		publish_in_flight(r, i);
+		shm_set(&r->page->slot[i].queued, r->slots[i].queued);
+		shm_set(&r->page->slot[i].fail_streak, r->slots[i].fail_streak);
+	}
+	shm_set(&r->count->active, r->active);
+	shm_set(&r->count->waiting, r->n_waiting);
+	shm_set(&r->count->conns, r->n_clients);
 }
 
 void queue_tick(struct router *r, uint64_t now_ns)

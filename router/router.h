@@ -31,6 +31,7 @@
 #define ROUTER_SCRATCH    (64 * 1024)
 #define ROUTER_CARRY      (32 * 1024)       /* pipelined bytes after which no more are read while a request is being answered */
 #define ROUTER_TICK_NS    (100 * NS_PER_MS) /* resolution of all deadlines */
+#define ROUTER_AGAIN_NS   (1 * NS_PER_S)    /* what others act by is written anew so often: damage to the page does not last */
 #define ROUTER_VIEW_NS    (2 * NS_PER_MS)   /* a decision looks at the board again when its view is older */
 #define ROUTER_MODELS     512               /* distinct model names of the fleet */
 #define ROUTER_LISTENERS  8
@@ -261,7 +262,7 @@ struct model {
 	uint64_t loading;
 	int8_t wish;    /* slot that was asked to load it, -1 none */
 	uint8_t wish_n; /* which of the slot's wishes */
-	uint64_t wish_ns;
+	uint64_t wish_ns; /* when it was made */
 	bool embed_only;
 };
 
@@ -313,6 +314,8 @@ void queue_pump(struct router *r);
 /* Give the place of a dispatched exchange back; `hold_ns` > 0: only after so long. */
 void place_release(struct router *r, unsigned slot, uint64_t hold_ns);
 void queue_tick(struct router *r, uint64_t now_ns);
+/* What is on our page and others act by, written anew. */
+void queue_say_again(struct router *r);
 /* Look at the board every few milliseconds while somebody waits. */
 void queue_poll(struct router *r, bool on);
 unsigned queue_retry_after_s(const struct router *r);
@@ -434,6 +437,7 @@ struct router {
 	uint64_t tick_ns;
 	uint64_t lag_ns; /* the latest tick of this second was late by so much */
 	uint64_t lag_since_ns;
+	uint64_t again_ns; /* when the page is written anew */
 	uint64_t since_wall_ns;
 	uint64_t published_gen;
 	const void *published;

@@ -318,7 +318,7 @@ void sup_adopt_hello(struct sup *sup, int fd, pid_t peer, const struct proc_hell
 		return;
 	}
 	sup_orders_attach(c, fd);
-	if (hello->layout != (uint32_t)sup->owner->stamp.layout) {
+	if (hello->layout != (uint32_t)shm_layout_hash()) {
 		sup_child_replace(c);
 		sup_listen_settle(sup);
 		return;

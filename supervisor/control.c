@@ -66,6 +66,7 @@ void sup_control_answer(struct sup_peer *p, enum ctl_verb verb, int status, cons
 
 void sup_control_answer_board(struct sup_peer *p)
 {
+	sup_board_mend(p->sup);
 	peer_answer(p, CTL_BOARD, 0, "", &p->sup->board_ro.owner, SHM_FDS_COUNT);
 }
 

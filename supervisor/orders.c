@@ -81,6 +81,11 @@ static void note(struct sup_child *c, int err)
 	c->behind = err == -EAGAIN;
 }
 
+void sup_orders_board(struct sup_child *c)
+{
+	note(c, send_board(c));
+}
+
 void sup_orders_conf(struct sup_child *c)
 {
 	note(c, send_conf(c));
@@ -93,8 +98,10 @@ void sup_orders_listen(struct sup_child *c)
 
 void sup_orders_welcome(struct sup_child *c)
 {
-	int err = send_board(c);
+	int err;
 
+	sup_board_mend(c->sup);
+	err = send_board(c);
 	if (err == 0)
 		err = send_conf(c);
 	if (err == 0)
@@ -145,7 +152,7 @@ static void take_hello(struct sup_child *c, const struct proc_msg *msg, const vo
 		sup_child_kill(c, "said HELLO as somebody else");
 		return;
 	}
-	if (hello->layout != (uint32_t)c->sup->owner->stamp.layout) {
+	if (hello->layout != (uint32_t)shm_layout_hash()) {
 		sup_child_kill(c, "is of another build than tsad: install all programs of one version");
 		return;
 	}

@@ -32,6 +32,7 @@
 #define SUP_TICK_NS        PROC_BEAT_NS
 #define SUP_READY_NS       (PROC_HELLO_NS + PROC_ADOPT_NS) /* HELLO to READY; a router may have to wait for adopted siblings */
 #define SUP_REPLACE_NS     (5ULL * NS_PER_S)                       /* a router of another build waits so long for new figures of instances */
+#define SUP_MEND_NS        (1ULL * 1000000000ULL)          /* between two looks at the board's stamps */
 #define SUP_STOP_MARGIN_NS (2ULL * 1000000000ULL)          /* beyond what a child was given to stop */
 
 struct sup;
@@ -189,6 +190,7 @@ struct sup {
 	struct shm_owner_file *owner;
 	struct shm_reader *reader;
 	struct shm_header header;
+	uint64_t mend_ns; /* not again before then */
 	/* children */
 	struct sup_slot slots[SHM_SLOTS];
 	struct sup_child host;
@@ -249,6 +251,10 @@ bool sup_place_holds(const struct sup *sup);
 int sup_board_open(struct sup *sup, struct shm_fds *kept, const struct state *state, struct why *why);
 void sup_board_header(struct sup *sup);
 void sup_board_child(struct sup_child *c);
+/* The lines of all children anew: what an accident did to one of them lasts no longer than to the next call. */
+void sup_board_lines(struct sup *sup);
+/* A stamp is what nobody writes again and every new reader asks for: when one is damaged, a new board is made and handed out. */
+void sup_board_mend(struct sup *sup);
 void sup_board_close(struct sup *sup);
 
 /* --- slots.c ------------------------------------------------------------------------------------------------------------------ */
@@ -304,6 +310,7 @@ void sup_orders_attach(struct sup_child *c, int fd);
 void sup_orders_close(struct sup_child *c);
 /* Board, configuration and, for a router, listening sockets. */
 void sup_orders_welcome(struct sup_child *c);
+void sup_orders_board(struct sup_child *c);
 void sup_orders_conf(struct sup_child *c);
 void sup_orders_listen(struct sup_child *c);
 void sup_orders_ping(struct sup_child *c, uint64_t now_ns);

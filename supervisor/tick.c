@@ -27,6 +27,8 @@ static void retries_tick(struct sup *sup, uint64_t now_ns)
 	if (now_ns < sup->retry_ns)
 		return;
 	sup->retry_ns = now_ns + RETRY_NS;
+	sup_board_mend(sup);
+	sup_board_lines(sup);
 	sup_listen_settle(sup);
 	if (sup->dirty)
 		sup_adopt_save(sup);

@@ -95,7 +95,8 @@ static void take_board(struct host *h, const int *fds, unsigned n)
 
 	if (!page) {
 		log_err("the host page cannot be mapped: %s", n ? why.text : "no descriptor came with it");
-		event_base_loopbreak(h->base);
+		if (!h->page)
+			event_base_loopbreak(h->base);
 		return;
 	}
 	shm_unmap(h->page, SHM_KIND_HOST);

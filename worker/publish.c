@@ -4,6 +4,8 @@
 
 #include "worker/worker.h"
 
+#define MODELS_AGAIN_NS NS_PER_S
+
 #define TEXT_SET(dst, ...)                                                                                                         \
 	do {                                                                                                                       \
 		memset((dst), 0, sizeof(dst));                                                                                     \
@@ -53,5 +55,10 @@ void publish_tick(struct worker *w, uint64_t now_ns)
 	if (now_ns < w->beat_due_ns)
 		return;
 	publish_models(w); /* a FAILED mark goes when its time is over */
+	/* Damage to a line that seldom changes must not last. */
+	if (w->page && w->announced && now_ns >= w->models_due_ns) {
+		w->models_due_ns = now_ns + MODELS_AGAIN_NS;
+		shm_models_publish(w->page, &w->shown);
+	}
 	publish_vital(w);
 }

@@ -195,7 +195,10 @@ static void take_board(struct worker *w, const int *fds, unsigned n)
 	page = shm_vital_map(fds[0], &why);
 	if (!page || shm_reader_open(&all, &reader, &why)) {
 		shm_unmap(page, SHM_KIND_VITAL);
-		give_up(w, why.text);
+		if (w->page)
+			log_err("the new board is not used, the old one goes on: %s", why.text);
+		else
+			give_up(w, why.text);
 		return;
 	}
 	shm_unmap(w->page, SHM_KIND_VITAL);

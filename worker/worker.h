@@ -134,7 +134,7 @@ struct worker {
 	struct shm_reader *reader;
 	struct shm_vital vital; /* as published */
 	struct shm_models shown;
-	uint64_t beat_due_ns, state_since_ns, flush_due_ns;
+	uint64_t beat_due_ns, models_due_ns, state_since_ns, flush_due_ns;
 	bool inherited; /* the worker before us had seen a token of this very Ollama */
 
 	struct probe_http *http;
