@@ -40,8 +40,10 @@ static const char *hanging_how(pid_t pid)
 
 void sup_child_abort(struct sup_child *c)
 {
-	snprintf(c->why, sizeof(c->why), "did not answer a ping for %llus%s", PROC_PONG_NS / NS_PER_S, hanging_how((pid_t)c->process.pid));
+	snprintf(c->why, sizeof(c->why), "did not answer a ping for %llus%s", PROC_PONG_NS / NS_PER_S,
+		 hanging_how((pid_t)c->process.pid));
 	c->aborted = true;
-	log_warning("%s (process %llu) %s; its stack follows, if it can still tell", c->label, (unsigned long long)c->process.pid, c->why);
+	log_warning("%s (process %llu) %s; its stack follows, if it can still tell", c->label, (unsigned long long)c->process.pid,
+		    c->why);
 	(void)pidfd_send_signal(c->pidfd, SIGABRT, NULL, 0); /* ESRCH: its end is being told */
 }

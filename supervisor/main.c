@@ -81,8 +81,10 @@ static int instances_make(struct sup *s, struct why *why)
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < s->conf->n_instances && err == 0; i++)
+	for (unsigned i = 0; i < s->conf->n_instances && err == 0; i++) {
+		sup_place_tell(&s->conf->instances[i]);
 		err = sup_place_instance(s, s->conf->instances[i].name, why);
+	}
 	return err;
 }
 

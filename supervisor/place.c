@@ -172,6 +172,15 @@ int sup_place_find(struct sup *sup, struct why *why)
 	return err;
 }
 
+void sup_place_tell(const struct conf_instance *inst)
+{
+	if (inst->cpus.count || inst->mems.count || inst->memory_low_bytes || inst->memory_high_bytes || inst->memory_max_bytes)
+		log_warning("instance %s runs unpinned: cpus, mems and memory are not applied by this version; pin it from outside "
+			    "(taskset, "
+			    "a slice of its own) where that matters",
+			    inst->name);
+}
+
 int sup_place_instance(struct sup *sup, const char *name, struct why *why)
 {
 	char path[PROC_NAME + 16];

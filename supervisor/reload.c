@@ -79,6 +79,7 @@ static void slot_change(struct sup_slot *slot, const struct conf_instance *now, 
 		return;
 	}
 	slot->conf_gen++;
+	sup_place_tell(now);
 	proc_backoff_lift(&slot->child.backoff); /* what failed was the old one */
 	if (change == CONF_RESTART) {
 		t->restarted++;
@@ -115,6 +116,7 @@ static void slot_add(struct sup *sup, const struct conf_instance *inst, struct t
 	slot->conf = inst;
 	slot->conf_gen++;
 	t->added++;
+	sup_place_tell(inst);
 	if (sup_place_instance(sup, inst->name, &why) < 0)
 		log_err("%s", why.text);
 	sup_slot_adapt(slot);

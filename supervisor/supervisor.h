@@ -241,6 +241,9 @@ int sup_place_find(struct sup *sup, struct why *why);
 /* DIR/instances/NAME, owned by who uses it.  0 or -errno. */
 int sup_place_instance(struct sup *sup, const char *name, struct why *why);
 
+/* Say which of the instance's settings are not applied: nobody shall believe that they hold. */
+void sup_place_tell(const struct conf_instance *inst);
+
 /* Does the lock file still stand where we locked it? */
 bool sup_place_holds(const struct sup *sup);
 
