@@ -70,10 +70,10 @@ def alive(pid):
 
 
 class Process:
-    def __init__(self, argv, log, env=None, **kw):
+    def __init__(self, argv, log, env=None, stderr=None, **kw):
         self.argv = [str(a) for a in argv]
         self.log = log
-        self.p = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=open(log, 'ab'), stderr=subprocess.STDOUT,
+        self.p = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=open(log, 'ab'), stderr=stderr or subprocess.STDOUT,
                                   env=env, **kw)
         self.pid = self.p.pid
 
@@ -139,8 +139,9 @@ def chat(port, text='hello', model='sim-chat:latest', stream=False, timeout=30, 
 class Fabric:
     """A private tsad: adopt=[ports] and/or conf text; everything under tmp."""
 
-    def __init__(self, tmp, adopt=(), args=(), conf=None, slots=None, env=None, ready=True, programs=BUILD):
+    def __init__(self, tmp, adopt=(), args=(), conf=None, slots=None, env=None, ready=True, programs=BUILD, prefix=(), stderr=None):
         self.tmp = pathlib.Path(tmp)
+        self.prefix, self.stderr = list(prefix), stderr
         self.programs = pathlib.Path(programs)
         self.state = self.tmp / 'state'
         self.port = free_port()
@@ -165,7 +166,7 @@ class Fabric:
         self.conf.write_text(f'listen = {{"127.0.0.1:{self.port}"}}\nstate_dir = "{self.state}"\n' + text)
 
     def start(self):
-        self.tsad = Process([self.programs / 'tsad', *self.args], self.tmp / 'tsad.log', env=self.env)
+        self.tsad = Process([*self.prefix, self.programs / 'tsad', *self.args], self.tmp / 'tsad.log', env=self.env, stderr=self.stderr)
 
     def ctl(self, *words, check=True, timeout=60):
         r = subprocess.run([self.programs / 'tsactl', '--state', self.state, *map(str, words)], capture_output=True, text=True, timeout=timeout * PATIENCE)
