@@ -150,7 +150,7 @@ void answer_fault(struct client *cl, const struct http_fault *fault)
 	http_out_header_num(&o, "Content-Length", n);
 	http_out_text(&o, "Connection: close\r\n\r\n");
 	shm_add(&cl->r->count->requests, 1);
-	shm_add(&cl->r->count->refused_4xx, 1);
+	shm_add(fault->status == 503 ? &cl->r->count->refused_503 : &cl->r->count->refused_4xx, 1);
 	iov[0] = (struct iovec){head, o.len};
 	iov[1] = (struct iovec){body, n};
 	cl->keep = false;

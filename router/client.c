@@ -263,11 +263,12 @@ static bool say_continue(struct client *cl)
 static void begin(struct client *cl, bool more)
 {
 	struct router *r = cl->r;
+	static const struct http_fault NO_MEMORY = {503, "the service is short of memory; try again in a second"};
 	const struct http_head *h = &r->head;
 	struct exchange *x = exchange_create(r, cl);
 
 	if (!x) {
-		client_free(cl, true);
+		answer_fault(cl, &NO_MEMORY);
 		return;
 	}
 	cl->x = x;

@@ -28,6 +28,13 @@ static int conn_update(struct conn *c)
 	return event_add(&c->ev, NULL) ? -ENOMEM : 0;
 }
 
+/* Where nobody can be told at once: without memory for its event the connection would never be heard of again. */
+static void conn_rearm(struct conn *c)
+{
+	if (conn_update(c))
+		event_active(&c->ev, EV_TIMEOUT, 0);
+}
+
 /* Everything is with the kernel: give the buffer back. */
 static void out_done(struct conn *c)
 {
@@ -62,7 +69,7 @@ static void on_writable(struct conn *c)
 			return;
 	}
 	out_done(c);
-	conn_update(c);
+	conn_rearm(c);
 	c->ops->drained(c);
 }
 
@@ -71,7 +78,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = arg;
 
 	(void)fd;
-	if (what & EV_WRITE && c->out)
+	if (what & EV_TIMEOUT)
+		c->ops->broken(c);
+	else if (what & EV_WRITE && c->out)
 		on_writable(c);
 	else if (what & EV_READ)
 		c->ops->readable(c);
@@ -208,5 +217,5 @@ void conn_pause(struct conn *c, bool paused)
 	if (c->paused == paused)
 		return;
 	c->paused = paused;
-	conn_update(c);
+	conn_rearm(c);
 }

@@ -99,14 +99,18 @@ static void on_bytes(void *owner, struct span *parts, unsigned n, bool done)
 	if (done)
 		f->up = NULL;
 	for (unsigned i = 0; i < n; i++) {
-		if (f->fan->ops->bytes && f->status == 200) {
+		int rc = 0;
+
+		if (!f->fan->ops->bytes || f->status != 200)
+			rc = carry_add(&f->body, parts[i].p, parts[i].n, FETCH_MAX);
+		else
 			f->fan->ops->bytes(f, parts[i].p, parts[i].n);
-			if (!f->fan->x)
-				return; /* the client left while it was told */
-		} else if (carry_add(&f->body, parts[i].p, parts[i].n, FETCH_MAX)) {
+		if (!f->fan->x)
+			return; /* the client left while it was told */
+		if (rc) {
 			if (f->up)
 				upstream_abandon(f->up);
-			part_failed(f, "its answer is too long");
+			part_failed(f, rc == -ENOMEM ? "no memory for its answer" : "its answer is too long");
 			return;
 		}
 	}

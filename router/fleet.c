@@ -10,6 +10,7 @@
 #include "router/fan.h"
 
 #define FLEET_NS  (5ULL * NS_PER_S) /* for an instance's control route; one that is slower is left out and named */
+#define NO_MEMORY "the service is short of memory; try again in a second"
 #define NATIVE    "application/json; charset=utf-8"
 #define JSON_STYLE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
@@ -31,76 +32,121 @@ static const struct list *list_of(enum route_id id)
 static const char *member_text(struct json_object *o, const char *key)
 {
 	struct json_object *v;
+	const char *text = key && json_object_object_get_ex(o, key, &v) && v ? json_object_get_string(v) : NULL;
 
-	/* Of null there is no string. */
-	return key && json_object_object_get_ex(o, key, &v) && v ? json_object_get_string(v) : "";
+	return text ? text : ""; /* null, or no memory for the digits of a number */
 }
 
-/* Put one entry into the union, or in the place of an older one of the same model. */
-static void merge_entry(struct json_object *into, struct json_object *entry, const struct list *l)
+/* One more owner of the entry, at place `i` or behind the last.  False: no memory. */
+static bool entry_keep(struct json_object *into, size_t i, struct json_object *entry)
+{
+	int rc = i < json_object_array_length(into) ? json_object_array_put_idx(into, i, json_object_get(entry))
+						     : json_object_array_add(into, json_object_get(entry));
+
+	if (rc)
+		json_object_put(entry);
+	return rc == 0;
+}
+
+/* Put one entry into the union, or in the place of an older one of the same model.  False: no memory. */
+static bool merge_entry(struct json_object *into, struct json_object *entry, const struct list *l)
 {
 	const char *name = member_text(entry, l->key);
+	size_t n = json_object_array_length(into);
 
 	if (!json_object_is_type(entry, json_type_object) || !*name)
-		return;
-	for (size_t i = 0; i < json_object_array_length(into); i++) {
+		return true;
+	for (size_t i = 0; i < n; i++) {
 		struct json_object *have = json_object_array_get_idx(into, i);
 
 		if (strcmp(member_text(have, l->key), name) != 0)
 			continue;
 		if (l->newest && strcmp(member_text(entry, l->newest), member_text(have, l->newest)) > 0)
-			json_object_array_put_idx(into, i, json_object_get(entry));
-		return;
+			return entry_keep(into, i, entry);
+		return true;
 	}
-	if (json_object_array_length(into) < ROUTER_MODELS)
-		json_object_array_add(into, json_object_get(entry));
+	return n >= ROUTER_MODELS || entry_keep(into, n, entry);
 }
 
-static void merge_part(struct json_object *into, const struct fetch *f, const struct list *l)
+/* What is no list adds nothing.  False: no memory. */
+static bool merge_part(struct json_object *into, const struct fetch *f, const struct list *l)
 {
 	struct json_tokener *tok = json_tokener_new();
-	struct json_object *o = tok && f->body.n ? json_tokener_parse_ex(tok, f->body.p, (int)f->body.n) : NULL;
-	struct json_object *array;
+	struct json_object *o, *array;
+	bool kept = true;
 
+	if (!tok)
+		return false;
+	o = f->body.n ? json_tokener_parse_ex(tok, f->body.p, (int)f->body.n) : NULL;
 	json_tokener_free(tok);
 	if (json_object_object_get_ex(o, l->array, &array) && json_object_is_type(array, json_type_array))
-		for (size_t i = 0; i < json_object_array_length(array) && i < ROUTER_MODELS; i++)
-			merge_entry(into, json_object_array_get_idx(array, i), l);
+		for (size_t i = 0; i < json_object_array_length(array) && i < ROUTER_MODELS && kept; i++)
+			kept = merge_entry(into, json_object_array_get_idx(array, i), l);
 	json_object_put(o);
+	return kept;
+}
+
+/* The member takes `value` over, also when there is no memory for it: then false. */
+static bool member_add(struct json_object *o, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(o, key, value) == 0)
+		return true;
+	json_object_put(value);
+	return false;
+}
+
+/* The answers as one object; NULL: no memory. */
+static struct json_object *list_make(const struct fan *fan, const struct list *l, bool v1)
+{
+	struct json_object *top = json_object_new_object(), *into = json_object_new_array();
+	struct json_object *kind = v1 ? json_object_new_string("list") : NULL;
+	bool whole = top && into && (kind || !v1);
+
+	for (unsigned i = 0; i < fan->n && whole; i++)
+		whole = fan->parts[i].status != 200 || merge_part(into, &fan->parts[i], l);
+	if (!whole) {
+		json_object_put(kind);
+		json_object_put(into);
+		json_object_put(top);
+		return NULL;
+	}
+	/* With no models at all Ollama says null here (ollama-api.md 1.3). */
+	if (v1 && json_object_array_length(into) == 0) {
+		json_object_put(into);
+		into = NULL;
+	}
+	whole = !v1 || member_add(top, "object", kind);
+	if (whole && member_add(top, l->array, into))
+		return top;
+	if (!whole)
+		json_object_put(into);
+	json_object_put(top);
+	return NULL;
 }
 
 static void finish_list(struct fan *fan)
 {
 	struct exchange *x = fan->x;
-	const struct list *l = list_of(x->route->id);
-	struct json_object *top = json_object_new_object(), *into = json_object_new_array();
+	bool v1 = x->route->id == ROUTE_ID_V1_MODELS;
+	struct json_object *top;
 	char failed[256], extra[320] = "";
 	unsigned answered = 0;
 	const char *text;
 
 	for (unsigned i = 0; i < fan->n; i++)
-		if (fan->parts[i].status == 200) {
-			answered++;
-			merge_part(into, &fan->parts[i], l);
-		}
+		answered += fan->parts[i].status == 200;
 	if (*fan_failed_names(fan, failed, sizeof(failed)))
 		snprintf(extra, sizeof(extra), "X-TSA-Partial: %s\r\n", failed);
 	if (!answered) {
-		json_object_put(into);
-		json_object_put(top);
 		answer_error(x, 503, 2, "no instance answers; see `tsactl instances`");
 		return;
 	}
-	if (x->route->id == ROUTE_ID_V1_MODELS)
-		json_object_object_add(top, "object", json_object_new_string("list"));
-	/* With no models at all Ollama says null here (ollama-api.md 1.3). */
-	if (x->route->id == ROUTE_ID_V1_MODELS && json_object_array_length(into) == 0) {
-		json_object_put(into);
-		into = NULL;
-	}
-	json_object_object_add(top, l->array, into);
-	text = json_object_to_json_string_ext(top, JSON_STYLE);
-	answer_body(x, 200, x->route->id == ROUTE_ID_V1_MODELS ? "application/json" : NATIVE, extra, text, strlen(text));
+	top = list_make(fan, list_of(x->route->id), v1);
+	text = top ? json_object_to_json_string_ext(top, JSON_STYLE) : NULL;
+	if (text)
+		answer_body(x, 200, v1 ? "application/json" : NATIVE, extra, text, strlen(text));
+	else
+		answer_error(x, 503, 1, NO_MEMORY);
 	json_object_put(top);
 }
 
@@ -110,7 +156,7 @@ static void begin_list(struct exchange *x, const char *path)
 	int rc = fan_start(x, fan_answering(x->r), HTTP_GET, path, (struct span){0}, FLEET_NS, &OPS, NULL);
 
 	if (rc)
-		answer_error(x, 503, 2, rc == -ENOENT ? "no instance answers yet; see `tsactl instances`" : "out of memory");
+		answer_error(x, 503, 2, rc == -ENOENT ? "no instance answers yet; see `tsactl instances`" : NO_MEMORY);
 }
 
 /* --- one instance answers for all: show, a single model --------------------------------------------------------------------------- */
@@ -153,7 +199,7 @@ static void begin_one(struct exchange *x, const char *name, enum http_method met
 	}
 	/* The lowest bit: any of them will do, and the same one keeps its answers alike. */
 	if (fan_start(x, can & -can, method, path, body, FLEET_NS, &OPS, NULL))
-		answer_error(x, 503, 1, "out of memory");
+		answer_error(x, 503, 1, NO_MEMORY);
 }
 
 static void begin_show(struct exchange *x)

@@ -15,15 +15,17 @@
 
 static void pause_listening(struct router *r, bool on)
 {
-	if (r->accepting == !on)
+	bool all = true;
+
+	if (!on && r->accepting)
 		return;
-	r->accepting = !on;
 	for (unsigned i = 0; i < r->n_listeners; i++) {
 		if (on)
 			event_del(&r->listeners[i].ev);
-		else
-			event_add(&r->listeners[i].ev, NULL);
+		else if (event_add(&r->listeners[i].ev, NULL))
+			all = false; /* the next tick tries again */
 	}
+	r->accepting = !on && all;
 }
 
 static bool is_loopback(int fd)

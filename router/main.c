@@ -1,6 +1,7 @@
 /* tsa-router: read the board, decide, queue, proxy.  Started by tsad with its orders on descriptor 3; see proc/proc.h. */
 #include "router/router.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +37,13 @@ void router_turn(struct router *r)
 void router_publish(struct router *r)
 {
 	struct shm_router_ident id = {.gen = r->conf.common.gen,
-				      .pid = (uint64_t)getpid(),
+				      .pid = r->self.pid,
+				      .start = r->self.start,
 				      .since_wall_ns = r->since_wall_ns,
 				      .conf_gen = r->conf.common.conf_gen};
 
 	if (!r->page || !r->configured)
 		return;
-	(void)proc_start_time(getpid(), &id.start);
 	if (r->published_gen != id.gen || r->published != r->page) {
 		shm_router_clear(r->page);
 		for (unsigned i = 0; i < PROC_SLOTS; i++)
@@ -111,11 +112,9 @@ void queue_poll(struct router *r, bool on)
 
 	if (on == r->polling)
 		return;
-	r->polling = on;
-	if (on)
-		event_add(r->poll, &EVERY);
-	else
+	if (!on)
 		event_del(r->poll);
+	r->polling = on && event_add(r->poll, &EVERY) == 0;
 }
 
 /* The soft limit is for programs that use select(2). */
@@ -127,29 +126,6 @@ static void raise_descriptors(void)
 		fds.rlim_cur = fds.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &fds);
 	}
-}
-
-static struct router *router_create(void)
-{
-	struct router *r = calloc(1, sizeof(*r));
-	struct event_config *cfg = event_config_new();
-
-	if (!r || !cfg)
-		return NULL;
-	r->models = calloc(ROUTER_MODELS, sizeof(*r->models));
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	r->base = event_base_new_with_config(cfg);
-	event_config_free(cfg);
-	if (!r->models || !r->base)
-		return NULL;
-	r->count = &r->spare;
-	r->orders = -1;
-	r->since_wall_ns = clock_wall_ns();
-	if (getrandom(&r->next_id, sizeof(r->next_id), GRND_NONBLOCK) != (ssize_t)sizeof(r->next_id))
-		r->next_id = clock_wall_ns();
-	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-	r->poll = event_new(r->base, -1, EV_PERSIST, on_poll, r);
-	return r->tick && r->poll ? r : NULL;
 }
 
 /* Everything goes, so that a leak checker sees what was lost on the way. */
@@ -164,19 +140,52 @@ static void router_destroy(struct router *r)
 	upstream_drop_idle(r, -1);
 	router_turn(r);
 	orders_stop(r);
-	event_free(r->tick);
-	event_free(r->poll);
-	event_base_free(r->base);
+	if (r->tick)
+		event_free(r->tick);
+	if (r->poll)
+		event_free(r->poll);
+	if (r->base)
+		event_base_free(r->base);
 	free(r->models);
 	free(r);
 }
 
-int main(int argc, char **argv)
+static struct router *router_create(void)
 {
 	static const struct timeval TICK = {.tv_usec = ROUTER_TICK_NS / 1000};
+	struct router *r = calloc(1, sizeof(*r));
+	struct event_config *cfg = event_config_new();
+
+	if (r && cfg) {
+		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+		r->base = event_base_new_with_config(cfg);
+	}
+	if (cfg)
+		event_config_free(cfg);
+	if (!r)
+		return NULL;
+	r->count = &r->spare;
+	r->orders = -1;
+	r->since_wall_ns = clock_wall_ns();
+	if (getrandom(&r->next_id, sizeof(r->next_id), GRND_NONBLOCK) != (ssize_t)sizeof(r->next_id))
+		r->next_id = clock_wall_ns();
+	if (!r->base)
+		goto fail;
+	r->models = calloc(ROUTER_MODELS, sizeof(*r->models));
+	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
+	r->poll = event_new(r->base, -1, EV_PERSIST, on_poll, r);
+	if (r->models && r->tick && r->poll && event_add(r->tick, &TICK) == 0)
+		return r;
+fail:
+	router_destroy(r);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
 	struct why why = {0};
 	struct router *r;
-	int err;
+	int err, status;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("tsa-router %s\n", TSA_VERSION);
@@ -196,14 +205,19 @@ int main(int argc, char **argv)
 	raise_descriptors();
 	r = router_create();
 	if (!r) {
-		log_err("out of memory at the start");
+		log_err("no memory or no descriptor is left to start with; raise MemoryMax= or LimitNOFILE= of the service");
 		return 1;
 	}
-	orders_start(r);
-	event_add(r->tick, &TICK);
-	event_base_dispatch(r->base);
+	if (orders_start(r, &why)) {
+		log_err("%s", why.text);
+		r->failed = true;
+	} else if (event_base_dispatch(r->base)) {
+		log_err("the event loop failed: %s", strerror(errno));
+		r->failed = true;
+	}
 	log_notice("router %u: ends", r->conf.common.index);
+	status = r->failed;
 	router_destroy(r);
 	log_flush();
-	return 0;
+	return status;
 }

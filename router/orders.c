@@ -22,13 +22,26 @@ static int say_hello(struct router *r, int sock)
 			       .index = r->conf.common.index,
 			       .gen = r->conf.common.gen,
 			       .layout = (uint32_t)shm_layout_hash(),
-			       .self = {.pid = (uint64_t)getpid()}};
+			       .self = r->self};
 	int fds[ROUTER_LISTENERS];
 
-	(void)proc_start_time(getpid(), &h.self.start);
 	for (unsigned i = 0; i < r->n_listeners; i++)
 		fds[i] = r->listeners[i].fd;
 	return proc_send(sock, PROC_HELLO, r->conf.common.gen, 0, 0, &h, sizeof(h), fds, r->n_listeners);
+}
+
+static void lost(struct router *r);
+
+/* At the start the supervisor tries again with a new router; later it is asked to send the board once more. */
+static void board_refuse(struct router *r, const char *why)
+{
+	log_err("cannot use the board: %s", why);
+	if (r->page && r->orders >= 0) {
+		lost(r);
+		return;
+	}
+	r->failed = true;
+	event_base_loopbreak(r->base);
 }
 
 static void take_board(struct router *r, const int *fds, unsigned n)
@@ -39,14 +52,15 @@ static void take_board(struct router *r, const int *fds, unsigned n)
 	struct shm_router_file *page;
 
 	if (n != 1 + SHM_FDS_COUNT) {
-		log_err("the supervisor sent a board of %u files instead of %d; both programs must be of one build", n, 1 + SHM_FDS_COUNT);
+		why_set(&why, -EPROTO, "it has %u files instead of %d; tsad and tsa-router must be of one build", n, 1 + SHM_FDS_COUNT);
+		board_refuse(r, why.text);
 		return;
 	}
 	memcpy(&board, fds + 1, sizeof(board));
 	page = shm_router_map(fds[0], &why);
 	if (!page || shm_reader_open(&board, &reader, &why)) {
-		log_err("cannot map the board: %s", why.text);
 		shm_unmap(page, SHM_KIND_ROUTER);
+		board_refuse(r, why.text);
 		return;
 	}
 	if (r->page && r->published == r->page) {
@@ -77,8 +91,12 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 		r->conf.headers = HTTP_HEADERS_MAX;
 	}
 	log_set_level((enum log_level)conf->common.log_level);
-	if (proc_confine_user(conf->common.uid, conf->common.gid, &why))
+	if (proc_confine_user(conf->common.uid, conf->common.gid, &why)) {
 		log_err("cannot give up root: %s", why.text);
+		r->failed = true;
+		event_base_loopbreak(r->base);
+		return;
+	}
 	r->configured = true;
 	router_publish(r);
 	view_refresh(r, clock_now_ns());
@@ -131,10 +149,10 @@ static void lost(struct router *r)
 {
 	/* Before its configuration a router does not even know where to look for the next supervisor, who knows nothing of it either. */
 	if (!r->configured) {
+		log_notice("router: the supervisor is gone before it said what to do");
 		event_base_loopbreak(r->base);
 		return;
 	}
-	log_warning("router %u: the supervisor is gone; serving on and looking for a new one", r->conf.common.index);
 	event_free(r->orders_ev);
 	r->orders_ev = NULL;
 	close(r->orders);
@@ -154,24 +172,43 @@ static void on_orders(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (rc == 1)
 		obey(r, m, payload, fds, n_fds);
-	else if (rc != -EAGAIN)
+	else if (rc != -EAGAIN && rc != -EINTR) {
+		if (rc == 0)
+			log_warning("router %u: the supervisor is gone; serving on and looking for a new one", r->conf.common.index);
+		else
+			log_err("router %u: the line to the supervisor broke: %s; serving on and looking for a new one", r->conf.common.index,
+				strerror(-rc));
 		lost(r);
+	}
 	router_turn(r);
 }
 
-static void attach(struct router *r, int sock)
+/* 0, or -ENOMEM: the socket stays the caller's. */
+static int attach(struct router *r, int sock)
 {
-	r->orders = sock;
 	r->orders_ev = event_new(r->base, sock, EV_READ | EV_PERSIST, on_orders, r);
-	BUG_ON(!r->orders_ev);
-	event_add(r->orders_ev, NULL);
+	if (!r->orders_ev || event_add(r->orders_ev, NULL)) {
+		if (r->orders_ev)
+			event_free(r->orders_ev);
+		r->orders_ev = NULL;
+		return -ENOMEM;
+	}
+	r->orders = sock;
+	return 0;
 }
 
-void orders_start(struct router *r)
+int orders_start(struct router *r, struct why *why)
 {
-	evutil_make_socket_nonblocking(PROC_ORDERS_FD);
-	attach(r, PROC_ORDERS_FD);
-	(void)say_hello(r, PROC_ORDERS_FD);
+	int err;
+
+	r->self.pid = (uint64_t)getpid();
+	err = proc_start_time(getpid(), &r->self.start);
+	if (err)
+		return why_set(why, err, "cannot read my own start time from /proc: %s; is /proc mounted?", strerror(-err));
+	err = attach(r, PROC_ORDERS_FD);
+	if (err == 0)
+		err = say_hello(r, PROC_ORDERS_FD);
+	return err ? why_set(why, err, "cannot say hello to the supervisor: %s", strerror(-err)) : 0;
 }
 
 void orders_stop(struct router *r)
@@ -196,9 +233,6 @@ void orders_tick(struct router *r, uint64_t now_ns)
 	sock = proc_rehello_connect(r->conf.common.ctl_path);
 	if (sock < 0)
 		return;
-	if (say_hello(r, sock)) {
+	if (say_hello(r, sock) || attach(r, sock))
 		close(sock);
-		return;
-	}
-	attach(r, sock);
 }

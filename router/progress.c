@@ -71,6 +71,15 @@ static uint64_t number_of(struct json_object *o, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+/* Without memory the line keeps the number of its own instance. */
+static void number_set(struct json_object *o, const char *key, uint64_t n)
+{
+	struct json_object *v = json_object_new_int64((int64_t)n);
+
+	if (v && json_object_object_add(o, key, v))
+		json_object_put(v);
+}
+
 /* The bytes of a layer over all instances: a client's bar then shows the whole. */
 static void sum_layer(struct layer *l, unsigned part, struct json_object *o)
 {
@@ -82,14 +91,15 @@ static void sum_layer(struct layer *l, unsigned part, struct json_object *o)
 		total += l->total[i];
 		done += l->done[i];
 	}
-	json_object_object_add(o, "total", json_object_new_int64((int64_t)total));
+	number_set(o, "total", total);
 	if (done)
-		json_object_object_add(o, "completed", json_object_new_int64((int64_t)done));
+		number_set(o, "completed", done);
 }
 
 static size_t told(struct json_object *o, char *buf, size_t size)
 {
-	int n = snprintf(buf, size, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	int n = text ? snprintf(buf, size, "%s\n", text) : 0;
 
 	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
@@ -102,7 +112,8 @@ size_t progress_line(struct progress *p, unsigned part, const char *line, size_t
 	size_t out = 0;
 
 	*success = *error = false;
-	json_tokener_free(tok);
+	if (tok)
+		json_tokener_free(tok);
 	if (!json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
 		return 0;

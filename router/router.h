@@ -378,7 +378,7 @@ void listen_resume(struct router *r);
 /* How many clients fit beside our own descriptors; the limit may have been changed from outside. */
 void listen_measure(struct router *r);
 void listen_stop(struct router *r);
-void orders_start(struct router *r);
+int orders_start(struct router *r, struct why *why);
 void orders_stop(struct router *r);
 void orders_tick(struct router *r, uint64_t now_ns);
 
@@ -407,10 +407,12 @@ struct router {
 	struct event *tick;
 	struct event *orders_ev;
 	int orders; /* -1: no supervisor at the moment */
+	struct proc_process self;
 	uint64_t rehello_ns;
 	struct proc_router_conf conf;
 	bool configured;
 	bool ready_said;
+	bool failed; /* it cannot go on and has said why */
 	bool draining;
 	bool cut; /* the drain's time is over; what was left has been told so */
 	bool accepting;
