@@ -317,7 +317,10 @@ void sup_adopt_hello(struct sup *sup, int fd, pid_t peer, const struct proc_hell
 		hello_refuse(sup, fd, peer, hello);
 		return;
 	}
-	sup_orders_attach(c, fd);
+	if (sup_orders_attach(c, fd) < 0) {
+		log_warning("%s: no memory to take it over; it will ask again", c->label);
+		return;
+	}
 	if (hello->layout != (uint32_t)shm_layout_hash()) {
 		sup_child_replace(c);
 		sup_listen_settle(sup);

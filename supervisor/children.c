@@ -60,12 +60,9 @@ static void why_note(struct sup_child *c, const char *text)
 
 /* --- timer and process events --------------------------------------------------------------------------------------------- */
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void timer_due(struct sup_child *c)
 {
-	struct sup_child *c = arg;
-
-	(void)fd;
-	(void)what;
+	c->timer_ns = CLOCK_NEVER;
 	c->next_ns = 0;
 	if (c->state == SHM_CHILD_STARTING && sup_child_has_process(c) && !c->killed)
 		why_note(c, c->greeted ? "was not ready in time" : "did not say HELLO in time");
@@ -74,13 +71,27 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	sup_child_feed(c, LIFE_TIMER);
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	timer_due(arg);
+}
+
+void sup_child_tick(struct sup_child *c, uint64_t now_ns)
+{
+	if (now_ns >= c->timer_ns)
+		timer_due(c);
+}
+
 void sup_child_timer(struct sup_child *c, uint64_t after_ns)
 {
 	struct timeval tv = {.tv_sec = (time_t)(after_ns / NS_PER_S), .tv_usec = (suseconds_t)(after_ns % NS_PER_S / NS_PER_US)};
 
 	evtimer_del(&c->ev_timer);
-	if (after_ns != CLOCK_NEVER)
-		evtimer_add(&c->ev_timer, &tv);
+	c->timer_ns = CLOCK_NEVER;
+	if (after_ns != CLOCK_NEVER && evtimer_add(&c->ev_timer, &tv) < 0)
+		c->timer_ns = clock_after_ns(clock_now_ns(), after_ns);
 }
 
 static void on_process(evutil_socket_t fd, short what, void *arg)
@@ -96,8 +107,14 @@ static void on_process(evutil_socket_t fd, short what, void *arg)
 	sup_child_died(c, wstatus);
 }
 
-static void process_watch(struct sup_child *c, const struct proc_process *p, int pidfd, bool ours)
+/* Takes pidfd in any case. */
+static int process_watch(struct sup_child *c, const struct proc_process *p, int pidfd, bool ours)
 {
+	event_assign(&c->ev_process, c->sup->base, pidfd, EV_READ | EV_PERSIST, on_process, c);
+	if (event_add(&c->ev_process, NULL) < 0) {
+		close(pidfd);
+		return -ENOMEM;
+	}
 	c->process = *p;
 	c->pidfd = pidfd;
 	c->ours = ours;
@@ -111,9 +128,8 @@ static void process_watch(struct sup_child *c, const struct proc_process *p, int
 	c->ping_sent_ns = 0;
 	c->born_ns = clock_now_ns();
 	c->since_wall_ns = clock_wall_ns();
-	event_assign(&c->ev_process, c->sup->base, pidfd, EV_READ | EV_PERSIST, on_process, c);
-	event_add(&c->ev_process, NULL);
 	c->sup->dirty = true;
+	return 0;
 }
 
 static void process_forget(struct sup_child *c)
@@ -133,6 +149,7 @@ void sup_child_init(struct sup_child *c, struct sup *sup, enum proc_role role, u
 	c->role = role;
 	c->index = index;
 	c->pidfd = c->orders = -1;
+	c->timer_ns = CLOCK_NEVER;
 	evtimer_assign(&c->ev_timer, sup->base, on_timer, c);
 	if (role == PROC_ROUTER)
 		snprintf(c->label, sizeof(c->label), "router %u", index);
@@ -153,10 +170,31 @@ void sup_child_kill(struct sup_child *c, const char *why)
 
 /* --- actions -------------------------------------------------------------------------------------------------------------- */
 
+/* Takes `orders` in any case. */
+static int watch_try(struct sup_child *c, pid_t pid, int orders)
+{
+	struct proc_process p = {.pid = (uint64_t)pid};
+	int pidfd = pidfd_open(pid, 0), err = pidfd < 0 ? -errno : proc_start_time(pid, &p.start);
+
+	if (err == 0) {
+		err = process_watch(c, &p, pidfd, true);
+		pidfd = -1;
+	}
+	if (err < 0) {
+		if (pidfd >= 0)
+			close(pidfd);
+		close(orders);
+		return err;
+	}
+	err = sup_orders_attach(c, orders);
+	if (err < 0)
+		process_forget(c);
+	return err;
+}
+
 static int spawn_try(struct sup_child *c, struct why *why)
 {
-	int pair[2], pidfd;
-	struct proc_process p;
+	int pair[2], err;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
@@ -167,22 +205,12 @@ static int spawn_try(struct sup_child *c, struct why *why)
 		close(pair[0]);
 		return pid;
 	}
+	err = watch_try(c, pid, pair[0]);
+	if (err == 0)
+		return 0;
 	/* Our own child keeps its pid until we wait for it, so this cannot meet a stranger. */
-	p.pid = (uint64_t)pid;
-	p.start = 0;
-	pidfd = pidfd_open(pid, 0);
-	if (pidfd < 0 || proc_start_time(pid, &p.start) < 0) {
-		int err = pidfd < 0 ? -errno : -ESRCH;
-
-		kill(pid, SIGKILL);
-		if (pidfd >= 0)
-			close(pidfd);
-		close(pair[0]);
-		return why_set(why, err, "cannot watch the new process: %s", strerror(-err));
-	}
-	process_watch(c, &p, pidfd, true);
-	sup_orders_attach(c, pair[0]);
-	return 0;
+	kill(pid, SIGKILL);
+	return why_set(why, err, "cannot watch the new process: %s", strerror(-err));
 }
 
 static void act_spawn(struct sup_child *c)
@@ -216,11 +244,10 @@ static void act_await(struct sup_child *c)
 
 	c->wanted = true;
 	memset(&c->process, 0, sizeof(c->process));
-	if (pidfd < 0) {
+	if (pidfd < 0 || process_watch(c, &p, pidfd, false) < 0) {
 		sup_child_feed(c, LIFE_SPAWN_FAILED);
 		return;
 	}
-	process_watch(c, &p, pidfd, false);
 	sup_child_timer(c, PROC_ADOPT_NS);
 }
 
@@ -309,8 +336,7 @@ static void act_send_stop(struct sup_child *c)
 	uint64_t bound_ns = c->orders < 0 ? PROC_ADOPT_NS : c->drain_ns + own_ns + SUP_STOP_MARGIN_NS;
 
 	sup_child_timer(c, bound_ns);
-	if (c->orders >= 0)
-		sup_orders_send(c, PROC_STOP, 0, c->drain_ns / NS_PER_MS, NULL, 0);
+	sup_orders_stop(c);
 }
 
 static void act_gone(struct sup_child *c)

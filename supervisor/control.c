@@ -172,7 +172,10 @@ static void peer_open(struct sup *sup, struct sup_peer *p, int fd, const struct 
 	p->uid = cred->uid;
 	p->allowed = cred->uid == 0 || cred->uid == geteuid() || in_group(fd, sup->ctl_gid, cred->gid);
 	event_assign(&p->ev, sup->base, fd, EV_READ | EV_PERSIST, on_peer, p);
-	event_add(&p->ev, &idle);
+	if (event_add(&p->ev, &idle) < 0) {
+		log_warning("no memory for a connection of user %u (process %d); it is closed", (unsigned)p->uid, (int)p->pid);
+		peer_close(p);
+	}
 }
 
 static void on_connection(evutil_socket_t listener, short what, void *arg)
@@ -234,7 +237,8 @@ int sup_control_open(struct sup *sup, struct why *why)
 	if (listen(sup->ctl_fd, BACKLOG) < 0)
 		return why_set(why, -errno, "cannot listen on %s: %s", sup->ctl_path, strerror(errno));
 	event_assign(&sup->ev_ctl, sup->base, sup->ctl_fd, EV_READ | EV_PERSIST, on_connection, sup);
-	event_add(&sup->ev_ctl, NULL);
+	if (event_add(&sup->ev_ctl, NULL) < 0)
+		return why_set(why, -ENOMEM, "no memory for the control socket; raise MemoryMax= of the service");
 	return 0;
 }
 

@@ -63,45 +63,48 @@ static struct sup_leaver *leaver_free(struct sup *sup)
 	return NULL;
 }
 
-/* Takes both descriptors. */
-static void leaver_watch(struct sup_leaver *l, struct sup *sup, const struct proc_process *p, uint32_t gen, int pidfd, int orders)
+/* Takes both descriptors, unless there is no memory: -ENOMEM. */
+static int leaver_watch(struct sup_leaver *l, struct sup *sup, const struct proc_process *p, uint32_t gen, int pidfd, int orders)
 {
 	*l = (struct sup_leaver){.sup = sup, .process = *p, .gen = gen, .pidfd = pidfd, .orders = orders};
 	event_assign(&l->ev_process, sup->base, pidfd, EV_READ, on_end, l);
-	event_add(&l->ev_process, NULL);
+	if (event_add(&l->ev_process, NULL) < 0) {
+		memset(&l->process, 0, sizeof(l->process));
+		return -ENOMEM;
+	}
 	evtimer_assign(&l->ev_timer, sup->base, on_late, l);
 	leaver_ask(l, sup->conf->drain_ns);
+	return 0;
 }
 
 int sup_leave_child(struct sup_child *c)
 {
 	struct sup_leaver *l = leaver_free(c->sup);
-	int pidfd, orders;
+	int pidfd, orders, err;
 
 	if (!l || c->orders < 0)
 		return -EBUSY;
 	pidfd = fcntl(c->pidfd, F_DUPFD_CLOEXEC, 0);
-	orders = fcntl(c->orders, F_DUPFD_CLOEXEC, 0);
-	if (pidfd < 0 || orders < 0) {
-		int err = -errno;
-
+	orders = pidfd < 0 ? -1 : fcntl(c->orders, F_DUPFD_CLOEXEC, 0);
+	err = orders < 0 ? -errno : leaver_watch(l, c->sup, &c->process, c->gen, pidfd, orders);
+	if (err < 0) {
 		if (pidfd >= 0)
 			close(pidfd);
-		return err;
+		if (orders >= 0)
+			close(orders);
 	}
-	leaver_watch(l, c->sup, &c->process, c->gen, pidfd, orders);
-	return 0;
+	return err;
 }
 
 int sup_leave_stranger(struct sup *sup, int fd, const struct proc_hello *hello)
 {
 	struct sup_leaver *l = leaver_free(sup);
 	int pidfd = l ? proc_pidfd(&hello->self) : -EBUSY;
+	int err = pidfd < 0 ? pidfd : leaver_watch(l, sup, &hello->self, hello->gen, pidfd, fd);
 
-	if (pidfd < 0)
-		return pidfd;
-	leaver_watch(l, sup, &hello->self, hello->gen, pidfd, fd);
-	return 0;
+	if (err < 0 && pidfd >= 0)
+		close(pidfd);
+	return err;
 }
 
 void sup_leave_stop(struct sup *sup, uint64_t drain_ns)

@@ -6,56 +6,57 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/trace.h"
 
-static struct sup sup = {.dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .notify = {.fd = -1}};
+static struct sup sup = {.dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .sig_fd = -1, .notify = {.fd = -1}};
 
 /* --- signals -------------------------------------------------------------------------------------------------------------------------- */
 
-static void on_stop(evutil_socket_t sig, short what, void *arg)
-{
-	(void)sig;
-	(void)what;
-	sup_stop(arg);
-}
-
-static void on_reload(evutil_socket_t sig, short what, void *arg)
+static void reload(struct sup *s)
 {
 	struct why why;
 
-	(void)sig;
-	(void)what;
-	(void)sup_reload(arg, &why); /* it has logged why */
+	(void)sup_reload(s, &why); /* it has logged why */
 }
 
-static void on_child(evutil_socket_t sig, short what, void *arg)
+static const struct {
+	int sig;
+	void (*take)(struct sup *s);
+} SIGNALS[] = {{SIGTERM, sup_stop}, {SIGINT, sup_stop}, {SIGHUP, reload}, {SIGCHLD, sup_orphans_reap}};
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
-	(void)sig;
+	struct signalfd_siginfo info;
+
 	(void)what;
-	sup_orphans_reap(arg);
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return; /* it stays readable */
+	for (size_t i = 0; i < ARRAY_SIZE(SIGNALS); i++)
+		if (SIGNALS[i].sig == (int)info.ssi_signo)
+			SIGNALS[i].take(arg);
 }
 
+/* By a descriptor: libevent's own way is a socket pair, and it ends the process where that fails; and what comes while another
+ * program takes over this process waits for it. */
 static int signals_take(struct sup *s, struct why *why)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
-	const struct {
-		struct event *ev;
-		int sig;
-		event_callback_fn take;
-	} table[] = {{&s->ev_term, SIGTERM, on_stop},
-		     {&s->ev_int, SIGINT, on_stop},
-		     {&s->ev_hup, SIGHUP, on_reload},
-		     {&s->ev_chld, SIGCHLD, on_child}};
+	sigset_t set;
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		evsignal_assign(table[i].ev, s->base, table[i].sig, table[i].take, s);
-		if (evsignal_add(table[i].ev, NULL) < 0)
-			return why_set(why, -ENOMEM, "cannot take signal %d", table[i].sig);
-	}
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(SIGNALS); i++)
+		sigaddset(&set, SIGNALS[i].sig);
+	s->sig_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (s->sig_fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return why_set(why, -errno, "cannot take signals: %s", strerror(errno));
+	event_assign(&s->ev_sig, s->base, s->sig_fd, EV_READ | EV_PERSIST, on_signal, s);
+	if (event_add(&s->ev_sig, NULL) < 0)
+		return why_set(why, -ENOMEM, "no memory to take signals; raise MemoryMax= of the service");
 	if (sigaction(SIGPIPE, &ignore, NULL) < 0)
 		return why_set(why, -errno, "cannot ignore SIGPIPE: %s", strerror(errno));
 	/* An Ollama whose worker dies becomes ours to wait for. */
@@ -100,7 +101,7 @@ static int start(struct sup *s, struct why *why)
 		return why_set(why, -ENOSYS, "cannot read /proc/self/stat; tsa needs /proc");
 	s->base = event_base_new();
 	if (!s->base)
-		return why_set(why, -ENOMEM, "cannot make an event loop");
+		return why_set(why, -ENOMEM, "cannot make an event loop: no memory or no descriptor is left; raise MemoryMax= or LimitNOFILE= of the service");
 	s->conf_gen = 1;
 	children_init(s);
 	sup_adopt_read(s, &state);
@@ -120,7 +121,7 @@ static int start(struct sup *s, struct why *why)
 	if (err == 0)
 		err = sup_control_open(s, why);
 	if (err == 0)
-		err = sup_tick_start(s);
+		err = sup_tick_start(s, why);
 	return err;
 }
 
@@ -140,13 +141,17 @@ static int run(struct sup *s)
 	sup_adopt_start(s);
 	sup_board_header(s);
 	event_base_dispatch(s->base);
+	if (s->phase != SUP_OVER) {
+		log_err("the event loop failed: %s; the children work on, and the next tsad takes them over", strerror(errno));
+		return SUP_EXIT_FAILED;
+	}
 	sup_orphans_end_all();
 	sup_control_close(s);
 	sup_adopt_remove(s);
 	sup_board_close(s);
 	log_flush();
 	log_notice("stopped");
-	return s->phase == SUP_OVER ? 0 : SUP_EXIT_FAILED;
+	return 0;
 }
 
 /* --- options -------------------------------------------------------------------------------------------------------------------------- */

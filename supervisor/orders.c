@@ -10,12 +10,18 @@
 
 /* --- to the child ------------------------------------------------------------------------------------------------------------ */
 
+/* Its end: another event tells of it. */
+static bool is_gone(int err)
+{
+	return err == -EPIPE || err == -ECONNRESET || err == -ENOTCONN;
+}
+
 static int send_with(struct sup_child *c, enum proc_type type, uint32_t flags, uint64_t arg, const void *payload, size_t len,
 		     const int *fds, unsigned n_fds)
 {
 	int err = c->orders < 0 ? -ENOTCONN : proc_send(c->orders, type, c->gen, flags, arg, payload, len, fds, n_fds);
 
-	if (err < 0 && err != -EPIPE && err != -ECONNRESET && err != -ENOTCONN) /* of its end another event tells */
+	if (err < 0 && !is_gone(err))
 		log_warning("%s: cannot send it an order: %s", c->label, strerror(-err));
 	return err;
 }
@@ -75,10 +81,11 @@ static int send_listen(struct sup_child *c)
 	return c->role == PROC_ROUTER && n ? send_with(c, PROC_LISTEN, 0, 0, NULL, 0, fds, n) : 0;
 }
 
-/* A child that does not read falls behind; the tick tries again, and a missing pong ends it in the end. */
+/* A child that does not read falls behind, and so does one for whom there is no memory or descriptor at the moment; the tick tries
+ * again, and a missing pong ends it in the end. */
 static void note(struct sup_child *c, int err)
 {
-	c->behind = err == -EAGAIN;
+	c->behind = err < 0 && !is_gone(err);
 }
 
 void sup_orders_board(struct sup_child *c)
@@ -107,6 +114,22 @@ void sup_orders_welcome(struct sup_child *c)
 	if (err == 0)
 		err = send_listen(c);
 	note(c, err);
+}
+
+void sup_orders_stop(struct sup_child *c)
+{
+	if (c->orders >= 0)
+		note(c, sup_orders_send(c, PROC_STOP, 0, c->drain_ns / NS_PER_MS, NULL, 0));
+}
+
+void sup_orders_catch_up(struct sup_child *c)
+{
+	if (!c->behind || c->orders < 0)
+		return;
+	if (c->state == SHM_CHILD_STOPPING)
+		sup_orders_stop(c);
+	else
+		sup_orders_welcome(c);
 }
 
 void sup_orders_routers(struct sup *sup, bool sockets)
@@ -228,14 +251,18 @@ static void on_orders(evutil_socket_t fd, short what, void *arg)
 	take(c, msg, payload);
 }
 
-void sup_orders_attach(struct sup_child *c, int fd)
+int sup_orders_attach(struct sup_child *c, int fd)
 {
 	sup_orders_close(c);
+	event_assign(&c->ev_orders, c->sup->base, fd, EV_READ | EV_PERSIST, on_orders, c);
+	if (event_add(&c->ev_orders, NULL) < 0) {
+		close(fd);
+		return -ENOMEM;
+	}
 	c->orders = fd;
 	c->ping_sent_ns = 0;
 	c->ping_next_ns = clock_now_ns() + PROC_PING_NS;
-	event_assign(&c->ev_orders, c->sup->base, fd, EV_READ | EV_PERSIST, on_orders, c);
-	event_add(&c->ev_orders, NULL);
+	return 0;
 }
 
 void sup_orders_close(struct sup_child *c)

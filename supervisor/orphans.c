@@ -181,7 +181,8 @@ static void on_orphan_late(evutil_socket_t fd, short what, void *arg)
 	}
 	slot->orphan.killed = true;
 	group_signal(&slot->orphan.process, slot->orphan.pidfd, SIGKILL);
-	evtimer_add(&slot->orphan.ev_timer, &tv);
+	if (evtimer_add(&slot->orphan.ev_timer, &tv) < 0)
+		orphan_over(slot);
 }
 
 void sup_orphan_end(struct sup_slot *slot)
@@ -203,8 +204,12 @@ void sup_orphan_end(struct sup_slot *slot)
 		   (unsigned long long)o->process.pid);
 	event_assign(&o->ev_process, sup->base, o->pidfd, EV_READ, on_orphan_end, slot);
 	evtimer_assign(&o->ev_timer, sup->base, on_orphan_late, slot);
-	event_add(&o->ev_process, NULL);
-	evtimer_add(&o->ev_timer, &tv);
+	if (event_add(&o->ev_process, NULL) < 0 || evtimer_add(&o->ev_timer, &tv) < 0) {
+		log_warning("no memory to wait for it; it is killed");
+		group_signal(&o->process, o->pidfd, SIGKILL);
+		orphan_over(slot);
+		return;
+	}
 	group_signal(&o->process, o->pidfd, SIGTERM);
 }
 

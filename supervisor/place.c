@@ -134,7 +134,7 @@ static int group_find(struct sup *sup, struct why *why)
 }
 
 /* The programs lie beside us in a build tree, else where they were installed. */
-static void libexec_find(struct sup *sup)
+static int libexec_find(struct sup *sup, struct why *why)
 {
 	ssize_t n = readlink("/proc/self/exe", sup->libexec, sizeof(sup->libexec) - 1);
 	char *slash;
@@ -148,9 +148,12 @@ static void libexec_find(struct sup *sup)
 			*slash = 0;
 		snprintf(program, sizeof(program), "%s/tsa-router", sup->libexec);
 		if (access(program, X_OK) == 0)
-			return;
+			return 0;
 	}
 	snprintf(sup->libexec, sizeof(sup->libexec), "%s", TSA_LIBEXECDIR);
+	if (access(TSA_LIBEXECDIR "/tsa-router", X_OK) == 0)
+		return 0;
+	return why_set(why, -errno, "tsa-router is neither beside tsad nor in " TSA_LIBEXECDIR " (%s); install all programs of tsa", strerror(errno));
 }
 
 int sup_place_lock(struct sup *sup, const char *name, struct why *why)
@@ -168,8 +171,7 @@ int sup_place_find(struct sup *sup, struct why *why)
 
 	if (err == 0)
 		err = group_find(sup, why);
-	libexec_find(sup);
-	return err;
+	return err < 0 ? err : libexec_find(sup, why);
 }
 
 void sup_place_tell(const struct conf_instance *inst)

@@ -62,7 +62,7 @@ struct sup_child {
 	bool foreign;  /* of another build: it understands nothing but STOP */
 	bool replaced; /* by one of our own build: its end is no failure */
 	bool greeted; /* HELLO in this life: it answers pings */
-	bool behind;  /* its configuration could not be sent yet */
+	bool behind;  /* what it must know could not be sent yet */
 	uint32_t gen;
 	struct proc_process process; /* pid 0: none */
 	int pidfd;
@@ -72,6 +72,7 @@ struct sup_child {
 	uint64_t ping_sent_ns; /* 0: none is on its way */
 	uint64_t ping_number;
 	uint64_t drain_ns; /* for its stop */
+	uint64_t timer_ns; /* when ev_timer is due; the tick looks as well, for a timer needs memory */
 	uint64_t restarts;
 	uint64_t since_wall_ns;
 	uint64_t next_ns;
@@ -216,7 +217,8 @@ struct sup {
 	uint64_t tick_ns;
 	uint64_t retry_ns;
 	uint64_t log_flush_ns;
-	struct event ev_tick, ev_ctl, ev_term, ev_int, ev_hup, ev_chld;
+	int sig_fd;
+	struct event ev_tick, ev_ctl, ev_sig;
 };
 
 /* --- options.c ---------------------------------------------------------------------------------------------------------------- */
@@ -294,6 +296,7 @@ void sup_child_stop(struct sup_child *c, uint64_t drain_ns, bool wanted);
 /* SIGKILL by pidfd; `why` is what its line says afterwards. */
 void sup_child_kill(struct sup_child *c, const char *why);
 void sup_child_timer(struct sup_child *c, uint64_t after_ns);
+void sup_child_tick(struct sup_child *c, uint64_t now_ns);
 bool sup_child_has_process(const struct sup_child *c);
 /* The child with this process id, or NULL. */
 struct sup_child *sup_child_by_pid(struct sup *sup, pid_t pid);
@@ -308,8 +311,8 @@ pid_t sup_spawn(const struct sup_child *c, int orders, struct why *why);
 
 /* --- orders.c ------------------------------------------------------------------------------------------------------------------- */
 
-/* From now on `fd` is the child's orders socket (ours to close); an older one is closed. */
-void sup_orders_attach(struct sup_child *c, int fd);
+/* From now on `fd` is the child's orders socket, ours to close; an older one is closed.  0, or -ENOMEM: `fd` is closed. */
+int sup_orders_attach(struct sup_child *c, int fd);
 void sup_orders_close(struct sup_child *c);
 /* Board, configuration and, for a router, listening sockets. */
 void sup_orders_welcome(struct sup_child *c);
@@ -317,6 +320,9 @@ void sup_orders_board(struct sup_child *c);
 void sup_orders_conf(struct sup_child *c);
 void sup_orders_listen(struct sup_child *c);
 void sup_orders_ping(struct sup_child *c, uint64_t now_ns);
+void sup_orders_stop(struct sup_child *c);
+/* Once more what could not be sent. */
+void sup_orders_catch_up(struct sup_child *c);
 int sup_orders_send(struct sup_child *c, enum proc_type type, uint32_t flags, uint64_t arg, const void *payload, size_t len);
 /* All running routers get the configuration (and sockets) anew. */
 void sup_orders_routers(struct sup *sup, bool sockets);
@@ -439,4 +445,4 @@ void sup_notify_tick(struct sup *sup, uint64_t now_ns);
 
 /* --- tick.c ---------------------------------------------------------------------------------------------------------------------- */
 
-int sup_tick_start(struct sup *sup);
+int sup_tick_start(struct sup *sup, struct why *why);

@@ -11,12 +11,12 @@
 static void children_tick(struct sup *sup, uint64_t now_ns, bool forgive)
 {
 	for (struct sup_child *c = sup_child_next(sup, NULL); c; c = sup_child_next(sup, c)) {
+		sup_child_tick(c, now_ns);
 		if (!sup_child_has_process(c))
 			continue;
 		if (forgive && c->ping_sent_ns)
 			c->ping_sent_ns = now_ns;
-		if (c->behind && c->orders >= 0)
-			sup_orders_welcome(c);
+		sup_orders_catch_up(c);
 		sup_orders_ping(c, now_ns);
 		sup_child_replace_tick(c, now_ns);
 	}
@@ -56,11 +56,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-int sup_tick_start(struct sup *sup)
+int sup_tick_start(struct sup *sup, struct why *why)
 {
 	struct timeval tv = {.tv_usec = SUP_TICK_NS / NS_PER_US};
 
 	sup->tick_ns = sup->log_flush_ns = clock_now_ns();
 	event_assign(&sup->ev_tick, sup->base, -1, EV_PERSIST, on_tick, sup);
-	return event_add(&sup->ev_tick, &tv) < 0 ? -ENOMEM : 0;
+	return event_add(&sup->ev_tick, &tv) < 0 ? why_set(why, -ENOMEM, "no memory for the supervisor's clock; raise MemoryMax= of the service") : 0;
 }

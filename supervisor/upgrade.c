@@ -89,6 +89,7 @@ static int become(struct sup *sup)
 	sup_adopt_save(sup);
 	log_flush();
 	kept_flag(fds, n, 0);
+	/* Our signals stay blocked over it: those that come now are found by the new program's signalfd. */
 	execv(sup->program, sup->argv);
 	err = -errno;
 	kept_flag(fds, n, FD_CLOEXEC);
@@ -176,6 +177,7 @@ int sup_upgrade_begin(struct sup *sup, uint64_t peer_number, struct why *why)
 	}
 	sup->upgrade.peer_number = peer_number;
 	evtimer_assign(&sup->upgrade.ev_late, sup->base, on_late, sup);
-	evtimer_add(&sup->upgrade.ev_late, &late);
+	if (evtimer_add(&sup->upgrade.ev_late, &late) < 0)
+		on_late(-1, 0, sup); /* unwatched it could keep every later upgrade waiting; its death is told as a refusal */
 	return 0;
 }
