@@ -1,0 +1,177 @@
+/* Bodies that are wrong are told so in the words and with the places that clients know.  The expected objects are those of the
+ * validation library that the replaced service used. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bug.h"
+#include "http/fields.h"
+#include "http/syntax.h"
+
+static const struct field TABLE[] = {
+	{"query", FIELD_STRING, true, false},      {"prefer_speed", FIELD_BOOL, false, false},
+	{"threshold", FIELD_NUMBER, false, false}, {"limit", FIELD_INTEGER, false, false},
+	{"models", FIELD_STRINGS, false, false},   {"comment", FIELD_STRING, false, true},
+};
+
+/* The errors of a body as text, "" when there is none. */
+static void expect(const char *body, const char *want)
+{
+	struct json_object *o = NULL, *errors = NULL;
+	int rc = fields_parse(body, strlen(body), &o, &errors);
+
+	if (rc == 0)
+		errors = fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body");
+	else
+		assert_int_equal(rc, -EINVAL);
+	assert_string_equal(errors ? json_object_to_json_string_ext(errors, JSON_C_TO_STRING_PLAIN) : "", want);
+	json_object_put(errors);
+	json_object_put(o);
+}
+
+#define ERROR(type, loc, msg, input) "[{\"type\":\"" type "\",\"loc\":" loc ",\"msg\":\"" msg "\",\"input\":" input "}]"
+#define NO_OBJECT                    "Input should be a valid dictionary or object to extract fields from"
+
+static void a_body_must_be_an_object(void **state)
+{
+	(void)state;
+	expect("", ERROR("missing", "[\"body\"]", "Field required", "null"));
+	expect("null", ERROR("missing", "[\"body\"]", "Field required", "null"));
+	expect("[]", ERROR("model_attributes_type", "[\"body\"]", NO_OBJECT, "[]"));
+	expect("17", ERROR("model_attributes_type", "[\"body\"]", NO_OBJECT, "17"));
+	expect("{\"query\":\"x\",}", "[{\"type\":\"json_invalid\",\"loc\":[\"body\",13],\"msg\":\"JSON decode error\",\"input\":{},"
+				     "\"ctx\":{\"error\":\"Expecting property name enclosed in double quotes\"}}]");
+}
+
+static void fields_are_checked_by_their_kind(void **state)
+{
+	(void)state;
+	expect("{\"query\":\"\",\"more\":[1]}", "");
+	expect("{}", ERROR("missing", "[\"body\",\"query\"]", "Field required", "{}"));
+	expect("{\"query\":null}", ERROR("string_type", "[\"body\",\"query\"]", "Input should be a valid string", "null"));
+	expect("{\"query\":\"a\",\"comment\":null}", "");
+	expect("{\"query\":\"a\",\"comment\":1}",
+	       ERROR("string_type", "[\"body\",\"comment\"]", "Input should be a valid string", "1"));
+	expect("{\"query\":\"a\",\"prefer_speed\":\"maybe\"}",
+	       ERROR("bool_parsing", "[\"body\",\"prefer_speed\"]", "Input should be a valid boolean, unable to interpret input",
+		     "\"maybe\""));
+	expect("{\"query\":\"a\",\"prefer_speed\":[]}",
+	       ERROR("bool_type", "[\"body\",\"prefer_speed\"]", "Input should be a valid boolean", "[]"));
+	expect("{\"query\":\"a\",\"models\":\"x\"}",
+	       ERROR("list_type", "[\"body\",\"models\"]", "Input should be a valid list", "\"x\""));
+	expect("{\"query\":\"a\",\"models\":[\"x\",2]}",
+	       ERROR("string_type", "[\"body\",\"models\",1]", "Input should be a valid string", "2"));
+	expect("{\"query\":\"a\",\"threshold\":\"much\"}",
+	       ERROR("float_parsing", "[\"body\",\"threshold\"]",
+		     "Input should be a valid number, unable to parse string as a number", "\"much\""));
+	expect("{\"query\":\"a\",\"threshold\":{}}",
+	       ERROR("float_type", "[\"body\",\"threshold\"]", "Input should be a valid number", "{}"));
+	expect("{\"query\":\"a\",\"limit\":1.5}",
+	       ERROR("int_from_float", "[\"body\",\"limit\"]",
+		     "Input should be a valid integer, got a number with a fractional part", "1.5"));
+	expect("{\"query\":\"a\",\"limit\":\"1e3\"}",
+	       ERROR("int_parsing", "[\"body\",\"limit\"]", "Input should be a valid integer, unable to parse string as an integer",
+		     "\"1e3\""));
+}
+
+static void all_errors_of_a_body_come_at_once(void **state)
+{
+	struct json_object *o = NULL, *errors = NULL;
+	static const char BODY[] = "{\"prefer_speed\":\"x\",\"models\":[1,2]}";
+
+	(void)state;
+	assert_int_equal(fields_parse(BODY, strlen(BODY), &o, &errors), 0);
+	errors = fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body");
+	assert_int_equal(json_object_array_length(errors), 4);
+	json_object_put(errors);
+	json_object_put(o);
+}
+
+static void booleans_are_lenient(void **state)
+{
+	static const char *const YES[] = {"true", "1", "1.0", "\"1\"", "\"t\"", "\"TRUE\"", "\"y\"", "\"Yes\"", "\"on\""};
+	static const char *const NO[] = {"false", "0", "0.0", "\"0\"", "\"f\"", "\"False\"", "\"n\"", "\"NO\"", "\"off\""};
+	char body[64];
+
+	(void)state;
+	for (unsigned k = 0; k < 2 * ARRAY_SIZE(YES); k++) {
+		const char *word = k % 2 ? NO[k / 2] : YES[k / 2];
+		struct json_object *o = NULL, *errors = NULL;
+
+		snprintf(body, sizeof(body), "{\"query\":\"q\",\"prefer_speed\":%s}", word);
+		assert_int_equal(fields_parse(body, strlen(body), &o, &errors), 0);
+		assert_null(fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body"));
+		assert_int_equal(fields_bool(o, "prefer_speed", k % 2), !(k % 2));
+		assert_true(fields_bool(o, "absent", true));
+		assert_string_equal(fields_string(o, "query", ""), "q");
+		assert_true(fields_number(o, "threshold", 0.25) == 0.25);
+		json_object_put(o);
+	}
+}
+
+static void faults_of_syntax_have_their_place(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t at;
+		const char *what;
+	} CASES[] = {
+		{"", 0, "Expecting value"},
+		{"{", 1, "Expecting property name enclosed in double quotes"},
+		{"{\"a\"", 4, "Expecting ':' delimiter"},
+		{"{\"a\":", 5, "Expecting value"},
+		{"[1,]", 3, "Expecting value"},
+		{"[1 2]", 3, "Expecting ',' delimiter"},
+		{"\"abc", 0, "Unterminated string starting at"},
+		{"\"a\\x\"", 2, "Invalid \\escape"},
+		{"\"a\\u12\"", 3, "Invalid \\uXXXX escape"},
+		{"\"a\x01\"", 2, "Invalid control character at"},
+		{"1.", 1, "Extra data"},
+		{"{} x", 3, "Extra data"},
+		{"-", 0, "Expecting value"},
+		{"[\"\xc3\xa9\", nul]", 6, "Expecting value"}, /* characters, not bytes */
+	};
+	struct syntax_fault fault;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(CASES); i++) {
+		assert_int_equal(syntax_check(CASES[i].text, strlen(CASES[i].text), &fault), -EINVAL);
+		assert_int_equal(fault.at, CASES[i].at);
+		assert_string_equal(fault.what, CASES[i].what);
+	}
+	static const char FINE[] = "[NaN, -Infinity, 1e5, {\"a\": {\"a\": []}}]";
+
+	assert_int_equal(syntax_check(FINE, strlen(FINE), &fault), 0);
+	assert_int_equal(syntax_check("\"\xff\"", 3, &fault), -EILSEQ);
+	assert_int_equal(fault.at, 1);
+}
+
+static void nesting_is_bounded(void **state)
+{
+	char deep[2 * SYNTAX_DEPTH + 4];
+	struct syntax_fault fault;
+
+	(void)state;
+	memset(deep, '[', SYNTAX_DEPTH);
+	memset(deep + SYNTAX_DEPTH, ']', SYNTAX_DEPTH);
+	assert_int_equal(syntax_check(deep, sizeof(deep) - 4, &fault), 0);
+	memset(deep, '[', sizeof(deep));
+	assert_int_equal(syntax_check(deep, sizeof(deep), &fault), -EINVAL);
+	assert_string_equal(fault.what, "Nested too deeply");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_body_must_be_an_object),          cmocka_unit_test(fields_are_checked_by_their_kind),
+		cmocka_unit_test(all_errors_of_a_body_come_at_once), cmocka_unit_test(booleans_are_lenient),
+		cmocka_unit_test(faults_of_syntax_have_their_place), cmocka_unit_test(nesting_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
