@@ -198,7 +198,7 @@ $(B)/seq/%/model: tests/seq/model.c $(SEQ_FROM)
 
 # The tables that decide, beside a world that does everything it can.
 MODEL_BIN := $(patsubst tests/model/%.c,$(B)/model/%,$(wildcard tests/model/*.c))
-$(B)/model/%: $(B)/obj/tests/model/%.o $(B)/obj/supervisor/life.o
+$(B)/model/%: $(B)/obj/tests/model/%.o $(B)/obj/supervisor/life.o $(B)/libshm.a $(B)/libbase.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
@@ -229,7 +229,7 @@ $(VENV)/ok: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
-flow: all $(SEQ_BIN) $(VENV)/ok
+flow: all $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok
 	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint

@@ -236,13 +236,21 @@ static void act_spawn(struct sup_child *c)
 	log_line(LOG_INFO_, &a, "%s started as process %llu (generation %u)", c->label, (unsigned long long)c->process.pid, c->gen);
 }
 
+/* Does the configuration in force have a place for it? */
+static bool configured(const struct sup_child *c)
+{
+	if (c->role == PROC_WORKER)
+		return sup_slot_of(c)->conf != NULL;
+	return c->role == PROC_HOST || c->index < c->sup->conf->routers;
+}
+
 /* c->process names the living process; sup_adopt_recall() has put it there. */
 static void act_await(struct sup_child *c)
 {
 	struct proc_process p = c->process;
 	int pidfd = proc_pidfd(&p);
 
-	c->wanted = true;
+	c->wanted = configured(c); /* should it end before it says HELLO, nobody asks again */
 	memset(&c->process, 0, sizeof(c->process));
 	if (pidfd < 0 || process_watch(c, &p, pidfd, false) < 0) {
 		sup_child_feed(c, LIFE_SPAWN_FAILED);

@@ -148,11 +148,13 @@ static void routers_commit(struct sup *sup)
 	for (unsigned i = 0; i < SHM_ROUTERS; i++) {
 		struct sup_child *c = &sup->routers[i];
 
-		if (i >= sup->conf->routers && c->state != SHM_CHILD_NONE && c->state != SHM_CHILD_STOPPED)
-			sup_child_stop(c, sup->conf->drain_ns, false);
-		else if (i < sup->conf->routers && c->state == SHM_CHILD_STOPPING)
-			c->wanted = true;
-		else if (i < sup->conf->routers)
+		if (i >= sup->conf->routers) {
+			if (c->state != SHM_CHILD_NONE && c->state != SHM_CHILD_STOPPED)
+				sup_child_stop(c, sup->conf->drain_ns, false);
+			continue;
+		}
+		c->wanted = true;
+		if (c->state != SHM_CHILD_STOPPING)
 			sup_child_feed(c, c->state == SHM_CHILD_QUARANTINED ? LIFE_LIFT : LIFE_START);
 	}
 	if (sup->host.state == SHM_CHILD_QUARANTINED)

@@ -26,6 +26,7 @@ static const struct {
 	enum life_action action;
 } PROMISED[] = {
 	{N, LIFE_START, S, LIFE_SPAWN},       {N, LIFE_FOUND, S, LIFE_AWAIT},        {N, LIFE_STOP, D, LIFE_GONE},
+	{N, LIFE_LIFT, N, LIFE_REST},
 	{S, LIFE_START, S, LIFE_REST},        {S, LIFE_SPAWN_FAILED, B, LIFE_PAUSE}, {S, LIFE_HELLO, S, LIFE_WELCOME},
 	{S, LIFE_READY, R, LIFE_SETTLE},      {S, LIFE_DIED, B, LIFE_PAUSE},         {S, LIFE_TIMER, S, LIFE_KILL},
 	{S, LIFE_PONG_LATE, S, LIFE_KILL},    {S, LIFE_STOP, P, LIFE_SEND_STOP},     {S, LIFE_LIFT, S, LIFE_REST},
