@@ -14,7 +14,8 @@ const char *const conf_agent_words[3] = {"inference", "tool", "orchestrator"};
 
 /* --- messages ------------------------------------------------------------------------------------------------------------------- */
 
-static void say(struct conf_facts *f, bool error, uint32_t line, uint32_t column, const char *path, const char *fmt, va_list ap)
+__attribute__((format(printf, 6, 0))) static void say(struct conf_facts *f, bool error, uint32_t line, uint32_t column,
+						      const char *path, const char *fmt, va_list ap)
 {
 	struct conf_report *r = f->report;
 	const size_t size = sizeof(r->text[0]);
@@ -53,7 +54,8 @@ int conf_facts_fail(struct conf_facts *f, const struct conf_json_value *v, int e
 	return err;
 }
 
-static void fault_say(struct conf_facts *f, const struct conf_json_fault *fault, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void fault_say(struct conf_facts *f, const struct conf_json_fault *fault,
+							    const char *fmt, ...)
 {
 	va_list ap;
 

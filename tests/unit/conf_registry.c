@@ -161,12 +161,12 @@ static void a_bad_entry_costs_itself_alone(void **state)
 		"models.json:2:1: warning: models[0]: the model has no name; it is left out",
 		"models.json:3:1: warning: models[1]: this is a number and should be an object; the entry is left out",
 		"models.json:4:10: warning: models[2].name: \"two words\" is no name of a model; it is left out",
-		"models.json:5:26: warning: models[3].size: \"huge\" is no size: there is no number before \"huge\"; write for "
-		"example "
-		"4.2 GB, or 20GB (Q4_K_M), 32GB (Q8_0)",
+		("models.json:5:26: warning: models[3].size: \"huge\" is no size: there is no number before \"huge\"; write for "
+		 "example "
+		 "4.2 GB, or 20GB (Q4_K_M), 32GB (Q8_0)"),
 		"models.json:6:26: warning: models[4].gpu_memory: this is a number and should be a string; it is not used",
-		"models.json:7:34: warning: models[5].benchmarks.MMLU: this is no score; write a number from 0 to 100, or "
-		"{\"score\": 62.5}",
+		("models.json:7:34: warning: models[5].benchmarks.MMLU: this is no score; write a number from 0 to 100, or "
+		 "{\"score\": 62.5}"),
 		"models.json:7:48: warning: models[5].benchmarks.MBPP: 101 is no score; write a number from 0 to 100",
 		"models.json:8:1: warning: models[6]: \"c\" stands there twice; the second entry is left out",
 		"models.json:9:31: warning: models[7].agent_types[0]: \"cook\" is not one of inference, tool …; it is not used",
