@@ -1,19 +1,24 @@
 /* Bytes to a registry or a catalogue: whatever a file holds, reading ends with facts that keep their promises or with one error, and
- * every message has the file's name.  The first byte chooses which of the two it is. */
+ * every message has the file's name.  Bits of the first byte choose which of the two it is, and whether it comes as a file (a memfd)
+ * or as bytes. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "conf/registry.h"
 #include "tests/fuzz/fuzz.h"
 
-#define NAME "file.json"
+static char name[40];
 
 static void report_check(const struct conf_report *r, bool loaded)
 {
 	CHECK(r->n <= CONF_MESSAGES && loaded == (r->errors == 0) && r->errors <= 1);
 	for (unsigned i = 0; i < r->n; i++) {
 		CHECK(strnlen(r->text[i], sizeof(r->text[i])) < sizeof(r->text[i]));
-		CHECK(strncmp(r->text[i], NAME ":", sizeof(NAME)) == 0);
+		CHECK(strncmp(r->text[i], name, strlen(name)) == 0 && r->text[i][strlen(name)] == ':');
 	}
 }
 
@@ -27,11 +32,11 @@ static void model_check(const struct conf_registry_model *m)
 		CHECK(m->benchmarks[i].value >= 0 && m->benchmarks[i].value <= 100);
 }
 
-static void registry_check(const char *text, size_t n)
+static void registry_check(bool file, const char *text, size_t n)
 {
 	static struct conf_report report;
 	struct conf_registry *r = NULL;
-	int rc = conf_registry_parse(NAME, text, n, &r, &report);
+	int rc = file ? conf_registry_load(name, &r, &report) : conf_registry_parse(name, text, n, &r, &report);
 
 	CHECK((rc == 0) == (r != NULL) && (rc == 0 || rc == -EINVAL));
 	report_check(&report, rc == 0);
@@ -56,11 +61,11 @@ static void parents_check(const struct conf_catalogue *c, const struct conf_cate
 	}
 }
 
-static void catalogue_check(const char *text, size_t n)
+static void catalogue_check(bool file, const char *text, size_t n)
 {
 	static struct conf_report report;
 	struct conf_catalogue *c = NULL;
-	int rc = conf_catalogue_parse(NAME, text, n, &c, &report);
+	int rc = file ? conf_catalogue_load(name, &c, &report) : conf_catalogue_parse(name, text, n, &c, &report);
 
 	CHECK((rc == 0) == (c != NULL) && (rc == 0 || rc == -EINVAL));
 	report_check(&report, rc == 0);
@@ -73,15 +78,25 @@ static void catalogue_check(const char *text, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const bool file = size && data[0] & 2;
 	char *text;
+	int fd = -1;
 
 	if (!size)
 		return 0;
 	text = exact_copy((const char *)data + 1, size - 1);
+	snprintf(name, sizeof(name), "file.json");
+	if (file) {
+		fd = memfd_create("registry", MFD_CLOEXEC);
+		CHECK(fd >= 0 && fchmod(fd, 0600) == 0 && write(fd, text, size - 1) == (ssize_t)(size - 1));
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	}
 	if (data[0] & 1)
-		registry_check(text, size - 1);
+		registry_check(file, text, size - 1);
 	else
-		catalogue_check(text, size - 1);
+		catalogue_check(file, text, size - 1);
 	free(text);
+	if (file)
+		close(fd);
 	return 0;
 }
