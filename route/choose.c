@@ -12,7 +12,7 @@
 void choose_conf_default(struct choose_conf *conf)
 {
 	*conf = (struct choose_conf){
-		.complexity = 0.7, .confidence = 0.55, .reasoning_share = 0.15, .window = 200, .multi_category = true};
+		.complexity = 0.56, .confidence = 0.55, .reasoning_share = 0.15, .window = 200, .multi_category = true};
 }
 
 /* --- hard rules ------------------------------------------------------------------------------------------------------------------ */

@@ -63,7 +63,7 @@ enum choose_link {
 };
 
 struct choose_conf {
-	double complexity;      /* 0.7 */
+	double complexity;      /* 0.56: from where the classifier calls it high */
 	double confidence;      /* 0.55 */
 	double reasoning_share; /* 0.15; 0: never */
 	unsigned window;        /* 200 */

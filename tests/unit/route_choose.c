@@ -188,7 +188,7 @@ static void reasoning_models_are_for_the_hard_and_unsure(void **state)
 	assert_string_equal(ranked(&rq), "llama3.1:8b llama3.3:70b");
 	assert_int_equal(link_of(1), CHOOSE_LINK_SPARED);
 	rq.confidence = 0.3;
-	rq.complexity = 0.6;
+	rq.complexity = 0.5;
 	assert_string_equal(ranked(&rq), "llama3.1:8b llama3.3:70b");
 	/* a category of theirs needs no doubt */
 	rq = ask("reasoning_puzzle", 0.9, 0.99);
@@ -218,7 +218,7 @@ static void the_cap_holds(void **state)
 	}
 	assert_in_range(reasoning, 1000, 1600);
 	/* near the cap only the hardest go */
-	share.share = 0.95 * conf.reasoning_share;
+	share.share = 0.97 * conf.reasoning_share;
 	rq.complexity = 0.75;
 	assert_string_equal(ranked(&rq), "llama3.1:8b deepseek-r1:8b");
 	assert_true(result.wanted && result.threshold > 0.9 && result.threshold < 1);
