@@ -78,6 +78,7 @@ void exchange_leave_slot(struct exchange *x, uint64_t hold_ns)
 
 	if (slot < 0)
 		return;
+	places_left(x);
 	x->slot = -1;
 	place_release(x->r, (unsigned)slot, hold_ns);
 }
@@ -169,6 +170,7 @@ void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reaso
 	x->attempts++;
 	x->sent_ns = now;
 	x->deadline_ns = clock_after_ns(now, r->conf.first_ns);
+	places_sent(x);
 	if (r->page)
 		shm_set(&r->page->slot[slot].used_ns, now);
 	p = write_head(x, slot, &n);
@@ -247,15 +249,11 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 
 /* --- the answer begins ---------------------------------------------------------------------------------------------------------- */
 
-/* Learn how long a byte of prompt takes here: long prompts only, the others measure everything else. */
-static void learn(struct exchange *x, uint64_t took_ns)
+static void count_first(struct exchange *x, uint64_t took_ns)
 {
-	struct slot *s = &x->r->slots[x->slot];
 	struct shm_rslot *p = x->r->page ? &x->r->page->slot[x->slot] : NULL;
 	uint64_t old;
 
-	if (x->stream && x->text_bytes >= 1000)
-		s->ns_per_byte = s->ns_per_byte ? (s->ns_per_byte * 7 + took_ns / x->text_bytes) / 8 : took_ns / x->text_bytes;
 	if (!p)
 		return;
 	old = shm_get(&p->first_ewma_ns);
@@ -273,12 +271,13 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 {
 	uint64_t now = clock_now_ns();
 
+	places_begun(x, head->status == 200);
 	if (!x->client) { /* parked, and the server has settled it */
 		park_answer(x);
 		return;
 	}
 	x->status = (uint16_t)head->status;
-	learn(x, now - x->sent_ns);
+	count_first(x, now - x->sent_ns);
 	if (worth_judging(head->status)) {
 		struct span type = http_header_get(head, HTTP_H_CONTENT_TYPE);
 
@@ -418,6 +417,24 @@ void exchange_finished(struct exchange *x, bool ok)
 		shm_hist_add(p->total_hist, took);
 	}
 	exchange_leave_slot(x, 0);
+}
+
+void exchange_take_back(struct exchange *x)
+{
+	struct router *r = x->r;
+	const char *name = r->conf.slots[x->slot].name;
+
+	if (!x->client) {
+		park_end(x);
+		return;
+	}
+	if (x->up)
+		upstream_abandon(x->up);
+	x->up = NULL;
+	if (reroute(x, true))
+		return;
+	exchange_leave_slot(x, 0);
+	answer_error(x, 502, 1, "the instance %s did not begin to answer this request; see `tsactl instance %s`", name, name);
 }
 
 /* --- decisions and deadlines ---------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ void router_publish(struct router *r)
 		return;
 	if (r->published_gen != id.gen || r->published != r->page) {
 		shm_router_clear(r->page);
+		places_forget(r);
 		for (unsigned i = 0; i < PROC_SLOTS; i++)
 			shm_set(&r->page->slot[i].in_flight, r->slots[i].in_flight);
 		shm_set(&r->page->counters.conns, r->n_clients);
@@ -81,6 +82,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		queue_tick(r, now);
 		client_tick(r, now);
 		exchange_tick(r, now);
+		places_tick(r, now);
 		upstream_tick(r, now);
 		listen_measure(r);
 		listen_resume(r);
@@ -165,6 +167,7 @@ static struct router *router_create(void)
 	if (!r)
 		return NULL;
 	r->count = &r->spare;
+	places_forget(r);
 	r->orders = -1;
 	r->since_wall_ns = clock_wall_ns();
 	if (getrandom(&r->next_id, sizeof(r->next_id), GRND_NONBLOCK) != (ssize_t)sizeof(r->next_id))

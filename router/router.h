@@ -132,6 +132,7 @@ struct exchange {
 	uint64_t total_ns;          /* absolute: no first byte after it */
 	uint64_t start_ns;          /* head complete */
 	uint64_t sent_ns;
+	uint64_t due_ns;   /* sent, and an answer should have begun by then */
 	uint64_t queue_ns; /* waited, summed over attempts */
 	uint64_t wait_since_ns;
 	uint64_t tried;      /* slots that failed it */
@@ -148,6 +149,7 @@ struct exchange {
 	struct event *calm;  /* UNHEARD: fires when it may be closed */
 	uint64_t unheard_ns; /* since when */
 	uint32_t unheard;    /* chunks since then */
+	uint32_t ends;       /* of its place_watch when it was sent */
 	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
 	uint16_t status;   /* of the answer */
 	uint8_t state;     /* enum exchange_state */
@@ -161,6 +163,7 @@ struct exchange {
 	bool chunked; /* answer framing towards the client */
 	bool head_sent;
 	bool dead;      /* freed at the end of this turn */
+	bool begun;     /* its answer, on the present slot */
 	bool timed_out; /* the first byte did not come */
 	bool counted;
 	uint8_t framing; /* of the instance's answer */
@@ -190,6 +193,8 @@ void exchange_free(struct exchange *x);
 void exchange_ready(struct exchange *x);
 /* `slot` has been chosen and a place taken: send. */
 void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reason, bool resident);
+/* It has no answer, and will not get one where it was sent: try elsewhere, or there later. */
+void exchange_take_back(struct exchange *x);
 /* Its deadline has passed. */
 void exchange_expired(struct exchange *x);
 /* What the upstream says (upstream.c). */
@@ -252,6 +257,17 @@ bool host_allowed(struct span host, const char *machine);
 
 /* --- model.c: names, and who waits for them ------------------------------------------------------------------------------------- */
 
+/* The places of one model on one slot, as this router sees them (places.c). */
+struct place_watch {
+	uint64_t begun_ns; /* an answer began last */
+	uint64_t since_ns; /* of the first hit */
+	uint32_t ends;
+	uint16_t begun;  /* answers under way */
+	uint8_t most;    /* streams at a time, ever */
+	uint8_t ceiling; /* the most that had waited for the end of another */
+	uint8_t hits;    /* those, in a row */
+};
+
 struct model {
 	char key[ROUTER_KEY];           /* normalised: model_key() */
 	TAILQ_HEAD(, exchange) waiting; /* oldest first */
@@ -264,6 +280,7 @@ struct model {
 	uint8_t wish_n; /* which of the slot's wishes */
 	uint64_t wish_ns; /* when it was made */
 	bool embed_only;
+	struct place_watch at[PROC_SLOTS];
 };
 
 /* "Qwen3:8B" -> "qwen3:8b", "tiny" -> "tiny:latest", "registry.ollama.ai/library/x:y" -> "x:y".  False: too long or not a name. */
@@ -287,7 +304,15 @@ struct slot {
 	uint64_t models_change; /* of the list taken last, and the worker it was of */
 	uint64_t models_gen;
 	uint64_t ns_per_byte; /* learned: time to the first byte per byte of prompt, moving average */
+	uint64_t stream_ns;   /* learned: to the first byte of a stream after a short prompt */
+	uint64_t whole_ns;    /* learned: to the first byte of an answer in one piece */
+	uint64_t text_bytes;  /* of prompts whose answers have not begun */
+	struct model *short_of; /* its places work one after another */
+	const struct model *complaint_of; /* of the wish below */
+	uint64_t complaint_ns;
+	int8_t complaint_n; /* which of the wishes tells it; -1 none */
 	enum shm_state state;
+	uint64_t reason; /* enum probe_outcome of its worker */
 	enum shm_wanted wanted;
 	enum shm_child child; /* its worker */
 	unsigned queued; /* waiting requests that would go here first */
@@ -319,6 +344,16 @@ void queue_say_again(struct router *r);
 /* Look at the board every few milliseconds while somebody waits. */
 void queue_poll(struct router *r, bool on);
 unsigned queue_retry_after_s(const struct router *r);
+
+/* --- places.c: who waits inside an instance ---------------------------------------------------------------------------------------- */
+
+/* x was sent to its slot; its answer begins, `good` if it is no error; it leaves its slot. */
+void places_sent(struct exchange *x);
+void places_begun(struct exchange *x, bool good);
+void places_left(struct exchange *x);
+void places_tick(struct router *r, uint64_t now_ns);
+/* The page is a clean one: nothing was told yet. */
+void places_forget(struct router *r);
 
 /* --- upstream.c: an instance's side of the wire ----------------------------------------------------------------------------------- */
 

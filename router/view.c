@@ -66,6 +66,7 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 	if (shm_read_vital(r->board, i, &vital) == 0 && vital.gen == s->gen && now_ns - vital.beat_ns < PROC_BEAT_LATE_NS) {
 		s->fresh_ns = now_ns;
 		s->state = (enum shm_state)vital.state;
+		s->reason = vital.reason;
 		memcpy(s->version, vital.version, sizeof(s->version));
 		/* Before its first look into the store a worker shows an empty list: what was known stays known until then. */
 		if (vital.tags_ns && (vital.models_change != s->models_change || vital.gen != s->models_gen) &&

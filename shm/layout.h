@@ -252,7 +252,17 @@ struct shm_wish { /* line */
 	char model[SHM_MODEL_NAME];
 };
 
-enum shm_wish_kind { SHM_WISH_NONE = 0, SHM_WISH_WARM, SHM_WISH_KEEP, SHM_WISH_UNLOAD, SHM_WISH_COUNT };
+enum shm_wish_kind {
+	SHM_WISH_NONE = 0,
+	SHM_WISH_WARM,
+	SHM_WISH_KEEP,
+	SHM_WISH_UNLOAD,
+	/* Not wishes but complaints, for the worker to look into; since_ns: since when. */
+	SHM_WISH_STUCK, /* a stream is overdue, and no answer of the model began since it was sent */
+	SHM_WISH_STILL, /* the same of an answer in one piece, which may as well be a long one */
+	SHM_WISH_SHORT, /* streams of the model begin only when another ends, at fewer at a time than before */
+	SHM_WISH_COUNT
+};
 
 /* Time to the first byte and to the last, as log buckets with 2 % relative error: shm/hist.h. */
 #define SHM_HIST_BUCKETS 512

@@ -40,6 +40,12 @@ static bool still_wedged(const struct worker *w)
 	return w->traffic.served == w->ladder.able_served && w->ladder.answered_ns > w->ladder.able_begun_ns;
 }
 
+void able_silent(struct worker *w, const char *text)
+{
+	if (still_wedged(w))
+		wedged(w, text);
+}
+
 static void able_failed(struct worker *w, const struct probe_reply *r, uint64_t now_ns)
 {
 	struct ladder *l = &w->ladder;
@@ -50,8 +56,7 @@ static void able_failed(struct worker *w, const struct probe_reply *r, uint64_t 
 	ladder_fail_count(w);
 	l->able_due_ns = now_ns + (NS_PER_S << (l->able_fails < ABLE_TWICE ? l->able_fails : ABLE_TWICE));
 	if (r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW) {
-		if (still_wedged(w))
-			wedged(w, "a one-token request on the idle instance had no answer in time");
+		able_silent(w, "a one-token request on the idle instance had no answer in time");
 		return;
 	}
 	if (r->outcome == PROBE_INCAPABLE && m && !model_embeds(m)) { /* tells nothing of its capabilities, and cannot generate */
@@ -91,8 +96,17 @@ static void on_ping(void *arg, const struct probe_reply *r)
 	struct worker *w = arg;
 
 	w->ladder.able = NULL;
-	if ((r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW) && still_wedged(w))
-		wedged(w, "requests are in flight, none ends, and its runner does not answer");
+	if (r->outcome == PROBE_SILENT || r->outcome == PROBE_SLOW)
+		able_silent(w, "requests are in flight, none ends, and its runner does not answer");
+}
+
+void able_question(struct worker *w, const struct model *m, uint64_t now_ns)
+{
+	struct ladder *l = &w->ladder;
+
+	snprintf(l->able_model, sizeof(l->able_model), "%s", m->name);
+	l->able_begun_ns = now_ns;
+	l->able_served = w->traffic.served;
 }
 
 static void able_ask(struct worker *w, const struct model *m, bool ping, uint64_t now_ns)
@@ -101,9 +115,7 @@ static void able_ask(struct worker *w, const struct model *m, bool ping, uint64_
 	bool embeds = model_embeds(m);
 	enum probe_kind kind = ping ? (embeds ? PROBE_LOAD_EMBED : PROBE_LOAD) : (embeds ? PROBE_ABLE_EMBED : PROBE_ABLE);
 
-	snprintf(l->able_model, sizeof(l->able_model), "%s", m->name);
-	l->able_begun_ns = now_ns;
-	l->able_served = w->traffic.served;
+	able_question(w, m, now_ns);
 	if (ping)
 		l->pinged_ns = now_ns;
 	else
@@ -194,6 +206,6 @@ void able_tick(struct worker *w, uint64_t now_ns)
 		return;
 	if (state == SHM_STATE_READY)
 		able_watch(w, now_ns);
-	else if (state == SHM_STATE_WARMING || (state == SHM_STATE_SICK && !w->heal.next_ns))
+	else if (state == SHM_STATE_WARMING || (state == SHM_STATE_SICK && !w->heal.next_ns && !w->heal.places))
 		able_pursue(w, now_ns);
 }

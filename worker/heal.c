@@ -4,6 +4,8 @@
  *   2  the other one of the two
  *   3  end and start the Ollama, when it is ours; else rest, and begin again
  *
+ * Where only places were lost, it is unloaded when what runs has ended; see places.c.
+ *
  * After each step the ladder tries for a token; what it finds is READY, or the next step. */
 #include <signal.h>
 #include <stdio.h>
@@ -44,10 +46,8 @@ static void on_unload(void *arg, const struct probe_reply *r)
 		log_warning("%s: the unload that should heal it failed: %s", w->conf.name, r->why.text);
 }
 
-static void unload(struct worker *w, uint64_t now_ns)
+static void unload(struct worker *w, struct model *m, uint64_t now_ns)
 {
-	struct model *m = catalog_target(&w->catalog, now_ns);
-
 	if (!m || w->heal.unload)
 		return;
 	log_notice("%s: unloads %s, which kills its runner", w->conf.name, m->name);
@@ -85,14 +85,18 @@ void heal_step(struct worker *w)
 		h->step = h->rounds = 0;
 	h->stepped_ns = now;
 	h->next_ns = now + SETTLE_NS;
+	if (h->places) {
+		h->next_ns = 0; /* not before what runs has ended */
+		return;
+	}
 	switch (++h->step) {
 	case 1:
 		if (traffic_idle(w) || !runner_kill(w))
-			unload(w, now);
+			unload(w, catalog_target(&w->catalog, now), now);
 		break;
 	case 2:
 		if (!runner_kill(w))
-			unload(w, now);
+			unload(w, catalog_target(&w->catalog, now), now);
 		break;
 	default:
 		restart_or_rest(w, now);
@@ -100,8 +104,25 @@ void heal_step(struct worker *w)
 	}
 }
 
+/* Nothing of ours runs on it any more; or it does, and nothing comes of it. */
+static void places_heal(struct worker *w, uint64_t now_ns)
+{
+	struct heal *h = &w->heal;
+	uint64_t idle_since = w->ladder.runners_idle_since_ns > w->traffic.moved_ns ? w->ladder.runners_idle_since_ns : w->traffic.moved_ns;
+
+	if (traffic_idle(w)) {
+		h->places = false;
+		h->next_ns = now_ns + SETTLE_NS;
+		unload(w, catalog_find(&w->catalog, h->model), now_ns);
+	} else if (w->ladder.runners_known && now_ns - idle_since > w->conf.able_ns) {
+		h->places = false;
+		heal_step(w);
+	}
+}
+
 void heal_done(struct worker *w)
 {
+	w->heal.places = false;
 	w->heal.next_ns = 0;
 }
 
@@ -111,7 +132,9 @@ void heal_tick(struct worker *w, uint64_t now_ns)
 
 	if (worker_state(w) != SHM_STATE_SICK)
 		return;
-	if (h->next_ns && now_ns >= h->next_ns) {
+	if (h->places) {
+		places_heal(w, now_ns);
+	} else if (h->next_ns && now_ns >= h->next_ns) {
 		h->next_ns = 0;
 		h->tried_ns = now_ns;
 		able_now(w);
@@ -124,4 +147,5 @@ void heal_reset(struct worker *w)
 {
 	probe_call_cancel(&w->heal.unload);
 	w->heal.next_ns = 0;
+	w->heal.places = false;
 }

@@ -47,3 +47,10 @@ enum judge_verdict judge_able(const struct judge_facts *f)
 		pause = f->warm_ns;
 	return past(f->now_ns, later(f->proof_ns, f->tried_ns), pause) ? JUDGE_TRY : JUDGE_FINE;
 }
+
+bool judge_wait(const struct judge_wait *f)
+{
+	if (f->runners && past(f->now_ns, later(f->since_ns, f->idle_since_ns), f->able_ns / 3))
+		return true;
+	return !f->whole && f->runners != 1 && past(f->now_ns, f->since_ns, STILL_ABLES * f->able_ns);
+}

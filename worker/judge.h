@@ -33,3 +33,17 @@ enum judge_verdict {
 };
 
 enum judge_verdict judge_able(const struct judge_facts *f);
+
+/* Requests wait inside a busy instance, and no answer of their model begins. */
+struct judge_wait {
+	uint64_t now_ns;
+	uint64_t since_ns; /* the first of them was overdue */
+	uint64_t able_ns;
+	uint64_t idle_since_ns; /* its runners use no CPU time since */
+	unsigned runners;       /* that can be watched; 0: none, and the line above says nothing */
+	bool whole;             /* they want their answers in one piece: a long one looks the same from outside */
+};
+
+/* Is it time to suspect that they wait in vain?  At once where the runners can be seen to do nothing; where they cannot, or where
+ * another model's may be at work, after a longer time. */
+bool judge_wait(const struct judge_wait *f);

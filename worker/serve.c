@@ -136,6 +136,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	instance_tick(w, now);
 	ladder_tick(w, now);
 	loads_tick(w, now);
+	places_tick(w, now);
 	heal_tick(w, now);
 	drain_tick(w, now);
 	publish_tick(w, now);

@@ -1,4 +1,5 @@
 /* What the routers' pages say about this slot: how much runs on it, how it goes, which models they wish for. */
+#include <stdio.h>
 #include <string.h>
 
 #include "worker/worker.h"
@@ -122,6 +123,30 @@ static void wishes_look(struct worker *w, uint64_t now_ns)
 	}
 }
 
+static bool is_complaint(const struct worker *w, unsigned r, const struct shm_wish *wish)
+{
+	return w->traffic.alive[r] && wish->gen == w->traffic.gen[r] && wish->kind >= SHM_WISH_STUCK;
+}
+
+/* The worst one, and of those the oldest. */
+static void complaints_look(struct worker *w)
+{
+	struct traffic *t = &w->traffic;
+	const struct shm_wish *worst = NULL;
+
+	for (unsigned r = 0; worker_state(w) == SHM_STATE_READY && r < SHM_ROUTERS; r++)
+		for (unsigned n = 0; n < SHM_WISHES; n++) {
+			const struct shm_wish *c = &t->wish[r][n];
+
+			if (is_complaint(w, r, c) &&
+			    (!worst || c->kind < worst->kind || (c->kind == worst->kind && c->since_ns < worst->since_ns)))
+				worst = c;
+		}
+	t->complaint = worst ? (enum shm_wish_kind)worst->kind : SHM_WISH_NONE;
+	t->complaint_ns = worst ? worst->since_ns : 0;
+	snprintf(t->complaint_of, sizeof(t->complaint_of), "%s", worst ? worst->model : "");
+}
+
 void traffic_tick(struct worker *w, uint64_t now_ns)
 {
 	if (now_ns >= w->traffic.alive_due_ns) {
@@ -130,4 +155,5 @@ void traffic_tick(struct worker *w, uint64_t now_ns)
 	}
 	counters_look(w, now_ns);
 	wishes_look(w, now_ns);
+	complaints_look(w);
 }

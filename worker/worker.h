@@ -67,6 +67,7 @@ struct ladder { /* ladder.c, able.c, usage.c: the probes */
 	uint64_t answered_ns;
 	uint64_t lost_ns; /* since when it does not */
 	uint64_t able_due_ns, able_tried_ns, pinged_ns;
+	uint64_t sound_due_ns;
 	uint64_t able_begun_ns, able_served; /* of the question under way */
 	uint64_t runners_idle_since_ns, runners_cpu_ns;
 	uint64_t sampled_ns;
@@ -100,6 +101,9 @@ struct traffic { /* traffic.c: what the routers say */
 	uint64_t served_ns; /* when `served` last moved; 0 never */
 	uint64_t failed_ns;
 	uint64_t alive_due_ns, wishes_due_ns;
+	enum shm_wish_kind complaint; /* SHM_WISH_NONE: none */
+	uint64_t complaint_ns;
+	char complaint_of[PROBE_NAME];
 	bool known;
 	bool alive[SHM_ROUTERS];
 	uint64_t gen[SHM_ROUTERS];
@@ -112,6 +116,10 @@ struct heal { /* heal.c */
 	uint64_t next_ns;    /* a cure is given time until then; 0: none is under way */
 	uint64_t stepped_ns; /* the last one */
 	uint64_t tried_ns;   /* the ladder may try since then */
+	bool places;         /* lost ones: unload `model` as soon as nothing of ours runs */
+	char model[PROBE_NAME];
+	unsigned shorts;   /* partial losses in a row */
+	uint64_t short_ns; /* the last one */
 	struct probe_call *unload;
 };
 
@@ -210,6 +218,9 @@ void ladder_fail_count(struct worker *w);
 
 void able_now(struct worker *w); /* at the next chance, whatever was tried before */
 void able_tick(struct worker *w, uint64_t now_ns);
+/* A question about this model is being asked; it had no answer in time: wedged, unless others were served meanwhile. */
+void able_question(struct worker *w, const struct model *m, uint64_t now_ns);
+void able_silent(struct worker *w, const char *text);
 void usage_sample(struct worker *w, uint64_t now_ns);
 
 /* --- loads.c ------------------------------------------------------------------------------------------------------------------ */
@@ -224,6 +235,10 @@ void loads_reset(struct worker *w);
 
 void traffic_tick(struct worker *w, uint64_t now_ns);
 bool traffic_idle(const struct worker *w);
+
+/* --- places.c ----------------------------------------------------------------------------------------------------------------- */
+
+void places_tick(struct worker *w, uint64_t now_ns);
 
 /* --- heal.c ------------------------------------------------------------------------------------------------------------------- */
 
