@@ -9,9 +9,10 @@
 
 /* Taken out of request bodies, because an Ollama would reload the model for them or remember them for everybody
  * (ollama-api.md 3.3, 3.4): the value becomes null, which Ollama reads as absent.  Order = bit of exchange.adjusted. */
-static const char *const ADJUSTED[] = {"keep_alive", "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "model"};
+static const char *const ADJUSTED[] = {"keep_alive", "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "shift", "model"};
 
 #define ADJUSTED_KEEP_ALIVE 0U
+#define ADJUSTED_SHIFT      (ARRAY_SIZE(ADJUSTED) - 2)
 #define ADJUSTED_MODEL      (ARRAY_SIZE(ADJUSTED) - 1)
 
 void exchange_adjusted_text(const struct exchange *x, char *buf, size_t size)
@@ -191,6 +192,10 @@ static unsigned plan_edits(struct exchange *x, const struct view *v, const char 
 		edits[n++] = (struct edit){v->at[VIEW_K_KEEP_ALIVE].raw, "null"};
 		x->adjusted |= 1U << ADJUSTED_KEEP_ALIVE;
 	}
+	if (v->at[VIEW_K_SHIFT].kind > VIEW_NULL) {
+		edits[n++] = (struct edit){v->at[VIEW_K_SHIFT].raw, "null"};
+		x->adjusted |= 1U << ADJUSTED_SHIFT;
+	}
 	for (unsigned i = 0; i < v->n_reload; i++) {
 		edits[n++] = (struct edit){v->reload[i].raw, "null"};
 		x->adjusted |= adjusted_bit(v->reload[i].name);
@@ -269,7 +274,7 @@ static bool look_json(struct exchange *x)
 {
 	struct view v;
 	char name[512], quoted[ROUTER_KEY + 2];
-	struct edit edits[VIEW_ADJUST_MAX + 2];
+	struct edit edits[VIEW_ADJUST_MAX + 3];
 	struct span body = {x->body ? x->body + EX_HEADROOM : "", x->body_len};
 	enum view_fault fault = view_scan(body, &v, NULL);
 	const struct view_value *model = &v.at[VIEW_K_MODEL];
