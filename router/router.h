@@ -148,6 +148,7 @@ struct exchange {
 	struct fan *fan;
 	struct event *calm;  /* UNHEARD: fires when it may be closed */
 	uint64_t unheard_ns; /* since when */
+	uint64_t calm_ns, calm_armed_ns; /* how long it waits for that, and since when */
 	uint32_t unheard;    /* chunks since then */
 	uint32_t ends;       /* of its place_watch when it was sent */
 	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
@@ -312,7 +313,7 @@ struct slot {
 	uint64_t complaint_ns;
 	int8_t complaint_n; /* which of the wishes tells it; -1 none */
 	enum shm_state state;
-	uint64_t reason; /* enum probe_outcome of its worker */
+	uint64_t reason; /* its worker's */
 	enum shm_wanted wanted;
 	enum shm_child child; /* its worker */
 	unsigned queued; /* waiting requests that would go here first */
