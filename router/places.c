@@ -7,17 +7,16 @@
  * Only streams show when their place begins to work.  What an answer in one piece does before its first byte cannot be seen. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "probes/probes.h"
 #include "router/router.h"
 
 #include <string.h>
 
-#define SHORT_TEXT   1000U              /* prompts below it do not count */
-#define OVERDUE      3U                 /* times the expected time */
-#define SLACK_NS     (250 * NS_PER_MS)  /* and so much */
-#define UNKNOWN_NS   (30 * NS_PER_S)    /* expected, while nothing was learned yet */
-#define SHORT_HITS   6U                 /* waits in a row, each for the end of another */
-#define SHORT_LONGER (1800 * NS_PER_S)  /* not older than that */
+#define SHORT_TEXT   1000U             /* prompts below it do not count */
+#define OVERDUE      3U                /* times the expected time */
+#define SLACK_NS     (250 * NS_PER_MS) /* and so much */
+#define UNKNOWN_NS   (30 * NS_PER_S)   /* expected, while nothing was learned yet */
+#define SHORT_HITS   6U                /* waits in a row, each for the end of another */
+#define SHORT_LONGER (1800 * NS_PER_S) /* not older than that */
 
 static struct place_watch *watch_of(const struct exchange *x)
 {
@@ -137,7 +136,7 @@ static bool waits_in_vain(const struct exchange *x, uint64_t now_ns)
 {
 	const struct slot *s = &x->r->slots[x->slot];
 
-	return s->state == SHM_STATE_SICK && s->reason == PROBE_PLACES && now_ns - x->sent_ns >= x->r->conf.park_ns;
+	return s->state == SHM_STATE_SICK && s->reason == SHM_REASON_PLACES && now_ns - x->sent_ns >= x->r->conf.park_ns;
 }
 
 /* Only where nothing of its model has begun since it was sent, and nothing is under way. */

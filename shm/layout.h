@@ -109,7 +109,7 @@ struct shm_vital {    /* line */
 	uint64_t gen; /* written under; void unless it equals the owner's */
 	uint64_t beat_ns;
 	uint64_t state;  /* enum shm_state */
-	uint64_t reason; /* enum probe_outcome of probes/outcomes.def */
+	uint64_t reason; /* enum probe_outcome of probes/outcomes.def; routers know SHM_REASON_PLACES of them */
 	uint64_t since_wall_ns;
 	uint64_t ollama_pid; /* 0: unknown (adopted by url) */
 	uint64_t ollama_start;
@@ -141,6 +141,8 @@ struct shm_vital {    /* line */
 };
 
 enum shm_death { SHM_DEATH_NONE = 0, SHM_DEATH_EXIT, SHM_DEATH_SIGNAL, SHM_DEATH_OOM, SHM_DEATH_UNKNOWN, SHM_DEATH_COUNT };
+
+#define SHM_REASON_PLACES 30U /* SICK: what waits in it without an answer waits in vain */
 
 #define SHM_MODEL_AVAILABLE  (1ULL << 0) /* in the instance's store */
 #define SHM_MODEL_RESIDENT   (1ULL << 1) /* listed by /api/ps and has answered */

@@ -29,6 +29,7 @@ static void wedged(struct worker *w, const char *text)
 
 	if (state != SHM_STATE_WARMING && state != SHM_STATE_READY && state != SHM_STATE_SICK)
 		return;
+	snprintf(w->heal.model, sizeof(w->heal.model), "%s", w->ladder.able_model);
 	log_line(LOG_WARNING_, &about, "%s: answers its control routes but no token: %s", w->conf.name, text);
 	worker_event(w, LIFE_EV_WEDGED, PROBE_WEDGED, "%s", text);
 }
@@ -157,6 +158,20 @@ static void able_pursue(struct worker *w, uint64_t now_ns)
 	}
 }
 
+/* Any of those in memory may be the one that does not answer: in turn. */
+static const struct model *ping_next(struct worker *w)
+{
+	const struct catalog *c = &w->catalog;
+
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct model *m = &c->at[++w->ladder.ping_turn % c->n];
+
+		if (m->available && m->resident)
+			return m;
+	}
+	return NULL;
+}
+
 /* READY: test seldom, and look whether it still produces. */
 static void able_watch(struct worker *w, uint64_t now_ns)
 {
@@ -188,7 +203,9 @@ static void able_watch(struct worker *w, uint64_t now_ns)
 			able_ask(w, m, false, now_ns);
 		break;
 	case JUDGE_PING:
-		able_ask(w, m, true, now_ns);
+		m = ping_next(w);
+		if (m)
+			able_ask(w, m, true, now_ns);
 		break;
 	case JUDGE_WEDGED:
 		wedged(w, "requests fail, none ends, and its runners do not work");

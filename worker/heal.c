@@ -1,13 +1,13 @@
 /* Healing an instance that answers its control routes and no token, from the mildest cure to the strongest:
  *
- *   1  idle: unload the model, which kills its runner; busy: kill the runner, which ends stuck streams and lets Ollama load again
+ *   1  idle: unload the model, which kills its runner; busy: kill the runner that does not answer, which ends stuck streams and lets
+ *      Ollama load again
  *   2  the other one of the two
  *   3  end and start the Ollama, when it is ours; else rest, and begin again
  *
  * Where only places were lost, it is unloaded when what runs has ended; see places.c.
  *
  * After each step the ladder tries for a token; what it finds is READY, or the next step. */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,24 +18,6 @@
 #define REST_TWICE    3U                  /* 30 s doubled three times */
 #define STEADY_NS     (300ULL * NS_PER_S) /* untroubled for so long: the next trouble is a new one */
 #define HEAL_DRAIN_NS (2ULL * NS_PER_S)   /* what hangs on a wedged instance does not end by waiting */
-
-static bool runner_kill(struct worker *w)
-{
-	struct probe_tree t;
-	unsigned killed = 0;
-
-	if (!w->ollama.process.pid || probe_tree_read((pid_t)w->ollama.process.pid, &t))
-		return false;
-	for (unsigned i = 0; i < t.n_runners; i++) {
-		struct proc_process p = {.pid = (uint64_t)t.runners[i].pid, .start = t.runners[i].start};
-
-		if (instance_signal(&p, SIGKILL))
-			killed++;
-	}
-	if (killed)
-		log_notice("%s: killed %u runners that produced nothing", w->conf.name, killed);
-	return killed > 0;
-}
 
 static void on_unload(void *arg, const struct probe_reply *r)
 {
@@ -56,6 +38,14 @@ static void unload(struct worker *w, struct model *m, uint64_t now_ns)
 		return;
 	m->resident = false; /* so that it is loaded again, under the load clock, before it is tried */
 	m->loaded_ns = 0;
+}
+
+/* The model that was asked in vain; when it is gone, the one that will be asked next. */
+static struct model *suspect(struct worker *w, uint64_t now_ns)
+{
+	struct model *m = catalog_find(&w->catalog, w->heal.model);
+
+	return m && m->resident ? m : catalog_target(&w->catalog, now_ns);
 }
 
 static void restart_or_rest(struct worker *w, uint64_t now_ns)
@@ -91,12 +81,12 @@ void heal_step(struct worker *w)
 	}
 	switch (++h->step) {
 	case 1:
-		if (traffic_idle(w) || !runner_kill(w))
-			unload(w, catalog_target(&w->catalog, now), now);
+		if (traffic_idle(w) || !runners_kill(w))
+			unload(w, suspect(w, now), now);
 		break;
 	case 2:
-		if (!runner_kill(w))
-			unload(w, catalog_target(&w->catalog, now), now);
+		if (!runners_kill(w))
+			unload(w, suspect(w, now), now);
 		break;
 	default:
 		restart_or_rest(w, now);
@@ -122,6 +112,7 @@ static void places_heal(struct worker *w, uint64_t now_ns)
 
 void heal_done(struct worker *w)
 {
+	runners_reset(w);
 	w->heal.places = false;
 	w->heal.next_ns = 0;
 }
@@ -132,6 +123,7 @@ void heal_tick(struct worker *w, uint64_t now_ns)
 
 	if (worker_state(w) != SHM_STATE_SICK)
 		return;
+	runners_tick(w);
 	if (h->places) {
 		places_heal(w, now_ns);
 	} else if (h->next_ns && now_ns >= h->next_ns) {
@@ -146,6 +138,7 @@ void heal_tick(struct worker *w, uint64_t now_ns)
 void heal_reset(struct worker *w)
 {
 	probe_call_cancel(&w->heal.unload);
+	runners_reset(w);
 	w->heal.next_ns = 0;
 	w->heal.places = false;
 }

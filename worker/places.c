@@ -9,9 +9,11 @@
 #include "worker/judge.h"
 #include "worker/worker.h"
 
-#define SHORT_REST_NS  (300ULL * NS_PER_S) /* after a cure of a partial loss: it may have been something else */
-#define SHORT_TWICE    6U                  /* 300 s doubled six times: 5 h */
-#define SHORT_FORGOTTEN 4U                 /* untroubled for so many rests: the next one is a new one */
+#define SHORT_REST_NS   (300ULL * NS_PER_S) /* after a cure of a partial loss: it may have been something else */
+#define SHORT_TWICE     6U                  /* 300 s doubled six times: 5 h */
+#define SHORT_FORGOTTEN 4U                  /* untroubled for so many rests: the next one is a new one */
+
+_Static_assert(PROBE_PLACES == SHM_REASON_PLACES, "the routers know it by its number");
 
 static const char *words(enum shm_wish_kind kind)
 {
@@ -35,7 +37,8 @@ static void declare(struct worker *w, const struct model *m, uint64_t now_ns)
 	h->places = true;
 	snprintf(h->model, sizeof(h->model), "%s", m->name);
 	snprintf(text, sizeof(text), "requests for %.60s %s", m->name, words(w->traffic.complaint));
-	log_line(LOG_WARNING_, &about, "%s: has lost places: %s; it gets no new requests, and the model is loaded anew when those that run have ended",
+	log_line(LOG_WARNING_, &about,
+		 "%s: has lost places: %s; it gets no new requests, and the model is loaded anew when those that run have ended",
 		 w->conf.name, text);
 	worker_event(w, LIFE_EV_WEDGED, PROBE_PLACES, "%s", text);
 }
@@ -77,14 +80,14 @@ void places_tick(struct worker *w, uint64_t now_ns)
 	struct ladder *l = &w->ladder;
 	const struct model *m;
 
-	if (worker_state(w) != SHM_STATE_READY || !w->traffic.complaint || l->able || !l->answers || w->loads.call || now_ns < l->sound_due_ns ||
-	    !due(w, now_ns))
+	if (worker_state(w) != SHM_STATE_READY || !w->traffic.complaint || l->able || !l->answers || w->loads.call ||
+	    now_ns < l->sound_due_ns || !due(w, now_ns))
 		return;
 	m = catalog_find(&w->catalog, w->traffic.complaint_of);
 	if (!m || !m->resident)
 		return;
 	l->sound_due_ns = clock_after_ns(now_ns, NS_PER_S);
 	able_question(w, m, now_ns);
-	(void)probe_ollama_ask(w->http, model_embeds(m) ? PROBE_LOAD_EMBED : PROBE_LOAD, m->name, clock_after_ns(now_ns, w->conf.able_ns),
-			       on_sound, w, &l->able);
+	(void)probe_ollama_ask(w->http, model_embeds(m) ? PROBE_LOAD_EMBED : PROBE_LOAD, m->name,
+			       clock_after_ns(now_ns, w->conf.able_ns), on_sound, w, &l->able);
 }

@@ -62,7 +62,7 @@ struct ladder { /* ladder.c, able.c, usage.c: the probes */
 	struct probe_call *version, *tags, *ps, *able, *show;
 	uint64_t version_due_ns, tags_due_ns, ps_due_ns, sample_due_ns;
 	uint64_t ps_asked_ns;
-	unsigned lost, ps_fails, able_fails;
+	unsigned lost, ps_fails, able_fails, ping_turn;
 	bool answers; /* the last /api/version did */
 	uint64_t answered_ns;
 	uint64_t lost_ns; /* since when it does not */
@@ -111,13 +111,26 @@ struct traffic { /* traffic.c: what the routers say */
 	struct shm_wish wish[SHM_ROUTERS][SHM_WISHES];
 };
 
+struct suspect {
+	struct proc_process process;
+	struct probe_http *http;
+	struct probe_call *call; /* under way */
+	bool sound;              /* it answered */
+};
+
+struct suspects { /* runners.c */
+	unsigned n;
+	struct suspect at[PROBE_RUNNERS];
+};
+
 struct heal { /* heal.c */
 	unsigned step, rounds;
 	uint64_t next_ns;    /* a cure is given time until then; 0: none is under way */
 	uint64_t stepped_ns; /* the last one */
 	uint64_t tried_ns;   /* the ladder may try since then */
 	bool places;         /* lost ones: unload `model` as soon as nothing of ours runs */
-	char model[PROBE_NAME];
+	char model[PROBE_NAME]; /* that produced nothing */
+	struct suspects suspects;
 	unsigned shorts;   /* partial losses in a row */
 	uint64_t short_ns; /* the last one */
 	struct probe_call *unload;
@@ -235,6 +248,13 @@ void loads_reset(struct worker *w);
 
 void traffic_tick(struct worker *w, uint64_t now_ns);
 bool traffic_idle(const struct worker *w);
+
+/* --- runners.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* End the runners that do not answer.  False: there is none, or none that we may end. */
+bool runners_kill(struct worker *w);
+void runners_tick(struct worker *w);
+void runners_reset(struct worker *w);
 
 /* --- places.c ----------------------------------------------------------------------------------------------------------------- */
 

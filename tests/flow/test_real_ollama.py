@@ -429,6 +429,21 @@ def test_lost_places_are_found_and_healed(own):
     assert ask(f.port)[0] == 200
 
 
+def test_lost_places_are_found_and_healed_under_traffic(own):
+    """Requests wait in it and none begins; they are taken back, and all are answered in the end."""
+    f = own(deadlines='able = 3s', slots=2)
+    i = f.instance('own')
+    for _ in range(3):
+        assert list(lines(f.port, 5))[-1]['done']
+    if not lose_places(port_of(i), 1000):
+        pytest.skip('this Ollama does not lose places')
+    readers = [Reader(f.port, tokens=50, timeout=90) for _ in range(5)]
+    ends = [r.end(90) for r in readers]
+    assert all(e and e.get('done') for e in ends), ends
+    wait_for(lambda: settled(f, ollama_pid=i['ollama_pid']), 60, 'it is healed without a new server')
+    assert 'has lost places' in f.tsad.text() or 'no token' in f.tsad.text()
+
+
 # --- clients that leave --------------------------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,37 @@ static void without_sight_of_the_runners_only_failures_count(void **state)
 	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
 }
 
+static void a_wait_beside_an_idle_runner_is_in_vain(void **state)
+{
+	struct judge_wait f = {.now_ns = NOW, .since_ns = NOW - 60 * NS_PER_S, .able_ns = 30 * NS_PER_S, .idle_since_ns = NOW, .runners = 1};
+
+	(void)state;
+	assert_false(judge_wait(&f)); /* it works: a long prompt */
+	f.idle_since_ns = NOW - 11 * NS_PER_S;
+	assert_true(judge_wait(&f));
+	f.whole = true;
+	assert_true(judge_wait(&f));
+	f.since_ns = NOW - 9 * NS_PER_S; /* idle for longer, but nobody waited */
+	assert_false(judge_wait(&f));
+}
+
+static void a_wait_whose_runner_cannot_be_told_takes_longer(void **state)
+{
+	struct judge_wait f = {.now_ns = NOW, .since_ns = NOW - 89 * NS_PER_S, .able_ns = 30 * NS_PER_S, .idle_since_ns = NOW};
+
+	(void)state;
+	assert_false(judge_wait(&f));
+	f.since_ns = NOW - 91 * NS_PER_S;
+	assert_true(judge_wait(&f)); /* not ours to see */
+	f.runners = 2;
+	assert_true(judge_wait(&f)); /* perhaps the other one works */
+	f.runners = 1;
+	assert_false(judge_wait(&f));
+	f.runners = 0;
+	f.whole = true;
+	assert_false(judge_wait(&f)); /* a long answer looks the same */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +167,8 @@ int main(void)
 		cmocka_unit_test(a_working_busy_one_is_left_alone),
 		cmocka_unit_test(a_busy_one_that_does_not_work_is_wedged),
 		cmocka_unit_test(without_sight_of_the_runners_only_failures_count),
+		cmocka_unit_test(a_wait_beside_an_idle_runner_is_in_vain),
+		cmocka_unit_test(a_wait_whose_runner_cannot_be_told_takes_longer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
