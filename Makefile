@@ -271,7 +271,7 @@ fuzz-corpus: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
 # --- install -----------------------------------------------------------------------------------------------------------
 .PHONY: install uninstall
 MAN8 := tsad.8 tsactl.8
-MAN5 := tsa.conf.5
+MAN5 := tsa.conf.5 tsa-board.5
 MAN7 := tsa-http.7
 MAN1 := ollama-sim.1 tsa-load.1 tsa-simulate.1
 install: all

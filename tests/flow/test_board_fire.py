@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 import boardfiles
 from boardfiles import OWNER, ROUTER, VITAL, Board, at, size
 from fabric import BUILD, PATIENCE, ROOT, alive, call, chat, wait_for
@@ -125,6 +127,7 @@ def whole_again(f, before):
         assert word not in log, log[log.index(word) - 500:][:2000]
 
 
+@pytest.mark.promise(9)
 def test_every_byte_and_random_runs_of_the_live_board_change_while_it_serves(sims, fabrics):
     s = sims(2)
     f = fabrics(adopt=s.ports, slots=8)
@@ -149,6 +152,7 @@ def test_every_byte_and_random_runs_of_the_live_board_change_while_it_serves(sim
     assert f.stop() == 0
 
 
+@pytest.mark.promise(9)
 def test_addresses_and_processes_on_the_board_are_for_people_only(sims, fabrics):
     """A vandal who knows layout and sums: every address leads to his trap, every process is somebody else's."""
     s = sims(2)
@@ -194,6 +198,7 @@ def test_addresses_and_processes_on_the_board_are_for_people_only(sims, fabrics)
             pass
 
 
+@pytest.mark.promise(9)
 def test_a_damaged_stamp_brings_a_new_board_and_nobody_notices(sims, fabrics):
     s = sims(2)
     f = fabrics(adopt=s.ports, slots=8)
@@ -215,6 +220,7 @@ def test_a_damaged_stamp_brings_a_new_board_and_nobody_notices(sims, fabrics):
     f.wait_balance()  # the counts went along
 
 
+@pytest.mark.promise(8)
 def test_workers_that_die_in_mid_line_are_not_noticed(sims, fabrics):
     """The deed a thousand times is tests/race/board.c; here the whole fabric lives through it."""
     s = sims(2)
@@ -239,6 +245,7 @@ def test_workers_that_die_in_mid_line_are_not_noticed(sims, fabrics):
     assert set(ends) == {200} and len(ends) > 50, set(ends)
 
 
+@pytest.mark.promise(8)
 def test_writers_killed_in_mid_line_a_thousand_times():
     r = subprocess.run([BUILD / 'race/board', '1000'], capture_output=True, text=True, cwd=ROOT, timeout=300 * PATIENCE)
     assert r.returncode == 0, r.stdout + r.stderr

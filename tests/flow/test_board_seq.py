@@ -60,10 +60,12 @@ def races(way):
     return 'data race' in p.stderr
 
 
+@pytest.mark.promise(9)
 def test_no_read_beside_writers_flat_out_is_torn():
     assert torn('right', READS) == 0
 
 
+@pytest.mark.promise(8)
 def test_no_execution_of_readers_and_dying_writers_breaks_a_claim():
     assert model_breaks('right') == set()
 

@@ -237,7 +237,8 @@ static void nonsense_is_refused_and_counted(void **state)
 	}
 }
 
-/* promise 9: whatever an accident changes in a settled line, nobody takes it for what its writer said. */
+/* Whatever an accident changes in a settled line, nobody takes it for what its writer said. */
+/* promise 9 */
 static void any_changed_bit_is_refused_until_the_next_publication(void **state)
 {
 	(void)state;
