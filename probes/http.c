@@ -16,6 +16,7 @@
 #include "base/clock.h"
 
 #define HEAD_BYTES_MAX 65536 /* Ollama's heads are below 300 */
+#define WATCH_NS       NS_PER_S /* for what curl, short of memory, forgot */
 #define CONNECT_MS     3000L /* loopback answers in microseconds; a remote instance in a LAN in milliseconds */
 
 struct probe_call {
@@ -23,7 +24,7 @@ struct probe_call {
 	struct probe_http *http;
 	CURL *easy;
 	struct curl_slist *headers;
-	uint64_t begun_ns;
+	uint64_t begun_ns, deadline_ns;
 	size_t max_bytes, n, size, head_bytes;
 	char *body;
 	bool too_big;
@@ -35,7 +36,7 @@ struct probe_call {
 
 struct probe_http {
 	struct event_base *base;
-	struct event *timer;
+	struct event *timer, *watch;
 	CURLM *multi;
 	char url[96]; /* "http://127.0.0.1:11434" */
 	TAILQ_HEAD(call_list, probe_call) calls;
@@ -147,6 +148,30 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	take_finished(h);
 }
 
+static struct probe_call *call_late(struct probe_http *h, uint64_t now_ns)
+{
+	struct probe_call *c;
+
+	TAILQ_FOREACH(c, &h->calls, link)
+		if (now_ns >= clock_after_ns(c->deadline_ns, WATCH_NS))
+			return c;
+	return NULL;
+}
+
+/* Where an allocation fails curl may lose its timer, and with it a transfer that nothing would ever end. */
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct probe_http *h = arg;
+	struct probe_call *c;
+
+	if (TAILQ_EMPTY(&h->calls))
+		return;
+	on_timer(fd, what, h);
+	while ((c = call_late(h, clock_now_ns())))
+		call_finish(c, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* Here and in want_timer() a failure is not told: curl would refuse all work from then on.  The watch ends what it leaves behind. */
 static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *per_socket)
 {
 	struct probe_http *h = arg;
@@ -161,10 +186,9 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 	if (what == CURL_POLL_REMOVE)
 		return 0;
 	ev = event_new(h->base, fd, events, on_socket, h);
-	if (!ev || event_add(ev, NULL)) {
-		if (ev)
-			event_free(ev);
-		return -1;
+	if (ev && event_add(ev, NULL)) {
+		event_free(ev);
+		ev = NULL;
 	}
 	curl_multi_assign(h->multi, fd, ev);
 	return 0;
@@ -176,7 +200,11 @@ static int want_timer(CURLM *multi, long ms, void *arg)
 	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	(void)multi;
-	return ms < 0 ? event_del(h->timer) : event_add(h->timer, &tv);
+	if (ms < 0)
+		event_del(h->timer);
+	else
+		event_add(h->timer, &tv);
+	return 0;
 }
 
 static size_t take_body(char *p, size_t one, size_t n, void *arg)
@@ -256,6 +284,7 @@ int probe_http_start(struct probe_http *h, const struct probe_ask *ask, struct p
 		return -ENOMEM;
 	c->http = h;
 	c->begun_ns = clock_now_ns();
+	c->deadline_ns = ask->deadline_ns;
 	c->max_bytes = ask->max_bytes;
 	c->done = ask->done;
 	c->drop = ask->drop;
@@ -318,6 +347,7 @@ static bool address_ok(const char *address)
 
 int probe_http_create(struct event_base *base, const char *address, struct probe_http **out, struct why *why)
 {
+	static const struct timeval EVERY = {.tv_sec = WATCH_NS / NS_PER_S};
 	struct probe_http *h;
 
 	if (!address_ok(address))
@@ -333,7 +363,8 @@ int probe_http_create(struct event_base *base, const char *address, struct probe
 	snprintf(h->url, sizeof(h->url), "http://%s", address);
 	h->multi = curl_multi_init();
 	h->timer = evtimer_new(base, on_timer, h);
-	if (!h->multi || !h->timer) {
+	h->watch = event_new(base, -1, EV_PERSIST, on_watch, h);
+	if (!h->multi || !h->timer || !h->watch || event_add(h->watch, &EVERY)) {
 		probe_http_destroy(&h);
 		return why_set(why, -ENOMEM, "no memory for the HTTP client");
 	}
@@ -358,6 +389,8 @@ void probe_http_destroy(struct probe_http **hp)
 		curl_multi_cleanup(h->multi);
 	if (h->timer)
 		event_free(h->timer);
+	if (h->watch)
+		event_free(h->watch);
 	free(h);
 	*hp = NULL;
 }

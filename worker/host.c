@@ -12,6 +12,7 @@ struct host {
 	struct orders orders;
 	struct proc_host_conf conf;
 	bool configured, announced;
+	bool failed; /* it cannot go on and has said why */
 	struct shm_host_file *page;
 	struct shm_host now;
 	struct probe_gpus *gpus;
@@ -95,6 +96,7 @@ static void take_board(struct host *h, const int *fds, unsigned n)
 
 	if (!page) {
 		log_err("the host page cannot be mapped: %s", n ? why.text : "no descriptor came with it");
+		h->failed = true;
 		if (!h->page)
 			event_base_loopbreak(h->base);
 		return;
@@ -110,6 +112,7 @@ static void take_conf(struct host *h, const void *payload, size_t len)
 	if (len != sizeof(h->conf)) {
 		log_err("the supervisor sent a configuration of %zu bytes instead of %zu; were tsad and tsa-worker built together?",
 			len, sizeof(h->conf));
+		h->failed = true;
 		event_base_loopbreak(h->base);
 		return;
 	}
@@ -118,6 +121,7 @@ static void take_conf(struct host *h, const void *payload, size_t len)
 	log_set_level((enum log_level)h->conf.common.log_level);
 	if (!h->configured && proc_confine_user(h->conf.common.uid, h->conf.common.gid, &why)) {
 		log_err("%s", why.text);
+		h->failed = true;
 		event_base_loopbreak(h->base);
 		return;
 	}
@@ -134,7 +138,7 @@ static void take_order(void *arg, const struct proc_msg *m, const void *payload,
 	else if (m->type == PROC_CONF)
 		take_conf(h, payload, m->len);
 	else if (m->type == PROC_STOP)
-		event_base_loopexit(h->base, NULL);
+		event_base_loopbreak(h->base); /* event_base_loopexit() needs memory */
 	else
 		log_debug("an order that does not concern the host worker: %u", (unsigned)m->type);
 	if (h->configured && h->page && !h->announced) {
@@ -157,7 +161,7 @@ static void orphaned(void *arg)
 	struct host *h = arg;
 
 	log_notice("the state directory is gone, and the supervisor with it: the host worker ends");
-	event_base_loopexit(h->base, NULL);
+	event_base_loopbreak(h->base);
 }
 
 int host_serve(void)
@@ -167,8 +171,10 @@ int host_serve(void)
 	struct why why = {0};
 	int rc = -ENOMEM;
 
-	if (!h)
+	if (!h) {
+		log_err("the host worker cannot start: no memory; raise MemoryMax= of the service");
 		return 1;
+	}
 	h->base = event_base_new();
 	h->tick = h->base ? event_new(h->base, -1, EV_PERSIST, on_tick, h) : NULL;
 	h->orders.take = take_order;
@@ -179,11 +185,13 @@ int host_serve(void)
 		rc = orders_open(&h->orders, h->base, PROC_HOST, &why);
 	if (rc == 0 && probe_gpus_create(&h->gpus, &why))
 		log_warning("GPUs are not watched: %s", why.text);
-	if (rc == 0)
-		event_base_dispatch(h->base);
-	else
+	if (rc < 0) {
 		log_err("the host worker cannot start: %s", why.text[0] ? why.text : strerror(-rc));
-	rc = rc || !event_base_got_exit(h->base);
+	} else if (event_base_dispatch(h->base) < 0) {
+		log_err("the event loop of the host worker failed: %s", strerror(errno));
+		h->failed = true;
+	}
+	rc = rc < 0 || h->failed;
 	probe_gpus_destroy(&h->gpus);
 	orders_close(&h->orders);
 	shm_unmap(h->page, SHM_KIND_HOST);

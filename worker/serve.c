@@ -54,7 +54,7 @@ static void drain_begin(struct worker *w)
 static void worker_exit(struct worker *w)
 {
 	publish_vital(w);
-	event_base_loopexit(w->base, NULL);
+	event_base_loopbreak(w->base); /* event_base_loopexit() needs memory */
 }
 
 static void act_start(struct worker *w)
@@ -282,7 +282,7 @@ static void begin(struct worker *w)
 static void stop(struct worker *w, bool keep, uint64_t drain_ns, const char *text)
 {
 	if (keep || !w->announced || w->conf.adopted) { /* the Ollama stays: there is nothing of ours to wait for */
-		event_base_loopexit(w->base, NULL);
+		event_base_loopbreak(w->base);
 		return;
 	}
 	w->drain.stopping = true;
@@ -389,8 +389,10 @@ int worker_serve(void)
 	struct why why = {0};
 	int rc = -ENOMEM;
 
-	if (!w)
+	if (!w) {
+		log_err("the worker cannot start: no memory; raise MemoryMax= of the service");
 		return 1;
+	}
 	w->ollama.pidfd = -1;
 	w->orders.take = take_order;
 	w->orders.joined = joined;
@@ -400,10 +402,10 @@ int worker_serve(void)
 	w->tick = w->base ? event_new(w->base, -1, EV_PERSIST, on_tick, w) : NULL;
 	if (w->tick && event_add(w->tick, &tick) == 0)
 		rc = orders_open(&w->orders, w->base, PROC_WORKER, &why);
-	if (rc == 0)
-		event_base_dispatch(w->base);
-	else
+	if (rc < 0)
 		log_err("the worker cannot start: %s", why.text[0] ? why.text : strerror(-rc));
+	else if (event_base_dispatch(w->base) < 0)
+		give_up(w, "the event loop failed");
 	rc = rc ? 1 : w->exit_code;
 	log_flush();
 	worker_destroy(w);
