@@ -106,6 +106,7 @@ help:
 	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
 	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
 	@echo 'make fuzz-cover lines of its own files that each target reaches from its saved corpus; below 95 %% is a failure'
+	@echo 'make sweep      fail one allocation or system call after another of a session; sweep-asan: with a leak checker'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
 	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
 	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
@@ -222,14 +223,14 @@ test:
 	@tests/all $(B)
 
 .PHONY: unit-programs
-unit-programs: $(UNIT_BIN) $(RACE_BIN) $(SEQ_BIN) $(MODEL_BIN)
+unit-programs: $(B)/sweep/shim.so $(UNIT_BIN) $(RACE_BIN) $(SEQ_BIN) $(MODEL_BIN)
 
 VENV := build/venv
 $(VENV)/ok: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
-flow: all $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok
+flow: all $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok $(B)/sweep/shim.so
 	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint
@@ -238,6 +239,18 @@ asan:
 	@command -v clang >/dev/null || true
 	@$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined all unit-programs
 	@TSA_PATIENCE=4 tests/all build/address,undefined
+# One call after another of a scripted session fails: SWEEP='--every' for each of them, or '--target router --class sys'.
+$(B)/sweep/shim.so: tests/sweep/shim.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O1 -g $(filter-out -Wconversion -Wsign-conversion -Wmissing-prototypes -Wmissing-declarations,$(WARN)) \
+		-fno-omit-frame-pointer -fPIC -shared -o $@ $<
+.PHONY: sweep sweep-asan
+sweep: all $(B)/sweep/shim.so $(VENV)/ok
+	@TSA_BUILD=$(B) $(VENV)/bin/python tests/sweep/run $(SWEEP)
+sweep-asan:
+	@$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined all build/address,undefined/sweep/shim.so
+	@TSA_BUILD=build/address,undefined TSA_PATIENCE=4 python3 tests/sweep/run --class alloc $(SWEEP)
 test-vm: all
 	@tests/vm/run $(B) $(T)
 bench: all

@@ -105,7 +105,7 @@ class Session:
 
     def prepare(self):
         self.bin.mkdir()
-        for p in ('tsad', 'tsa-worker', 'tsa-router'):
+        for p in ('tsad', 'tsa-worker', 'tsa-router', 'tsactl'):
             if PROGRAMS[self.plan.target] == p and p != 'tsad':
                 (self.bin / p).write_text(
                     '#!/bin/sh\n'
@@ -140,6 +140,7 @@ class Session:
         preload = self.plan.target == 'tsad'
         f = object.__new__(Fabric)
         f.tmp, f.state, f.port, f.env = self.tmp, self.tmp / 'state', free_port(), self.env(preload)
+        f.programs = self.bin
         f.conf = self.tmp / 'tsa.conf'
         f.write_conf(self.conf(2))
         self.f = f

@@ -5,6 +5,7 @@
  *   program=NAME   only where /proc/self/exe ends in /NAME; everywhere else the shim passes everything on
  *   class=CLASS    what counts: alloc, sys, or child (what a forked child calls before it execs)
  *   at=N           the call that fails, counted from 1; 0: none, only write down what is called
+ *   call=NAME      count only calls of this function
  *   site=HASH      count only calls from this place (a hash of the return addresses, as the trace shows it)
  *   for=K          how many calls fail from there on; 1 unless given
  *   errno=I        the first (0) or second (1) of the errors that the call is given
@@ -67,6 +68,7 @@ static struct {
 	enum class class;
 	unsigned long at, span;
 	uint64_t site;
+	char call[32];
 	unsigned which;
 	struct tally *tally;
 	char *out;
@@ -98,12 +100,25 @@ static int module_add(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-static int module_of(uintptr_t p)
+static int module_find(uintptr_t p)
 {
 	for (unsigned i = 0; i < s.n_modules; i++)
 		if (p >= s.module[i].base && p < s.module[i].end)
 			return (int)i;
 	return -1;
+}
+
+/* A module that was loaded later, as the C library does for names of users, is looked up then. */
+static int module_of(uintptr_t p)
+{
+	int m = module_find(p);
+
+	if (m < 0) {
+		s.n_modules = 0;
+		dl_iterate_phdr(module_add, NULL);
+		m = module_find(p);
+	}
+	return m;
 }
 
 /* Frames outside of the shim, and of a sanitizer that stands before it. */
@@ -168,7 +183,7 @@ static int fails(enum class class, const char *name, int first, int second)
 		return 0;
 	if (getpid() != s.home)
 		class = CHILD;
-	if (class != s.class)
+	if (class != s.class || (*s.call && strcmp(s.call, name) != 0))
 		return 0;
 	s.busy = true;
 	if (s.site || !s.at) {
@@ -230,6 +245,8 @@ static void word_take(char *word)
 		s.at = strtoul(value, NULL, 10);
 	else if (strcmp(word, "site") == 0)
 		s.site = strtoull(value, NULL, 16);
+	else if (strcmp(word, "call") == 0)
+		snprintf(s.call, sizeof(s.call), "%s", value);
 	else if (strcmp(word, "for") == 0)
 		s.span = strtoul(value, NULL, 10);
 	else if (strcmp(word, "errno") == 0)
