@@ -17,6 +17,7 @@ PREFIX  ?= /usr
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 LIBEXECDIR ?= $(PREFIX)/libexec/tsa
+DATADIR ?= $(PREFIX)/share/tsa
 DESTDIR ?=
 DEVEL   ?=
 
@@ -47,13 +48,14 @@ WARN += -Werror
 endif
 PKGS := libevent libcurl json-c libsystemd
 CPPFLAGS := -I. -D_GNU_SOURCE -DTSA_VERSION='"$(VERSION)"' -DTSA_LIBEXECDIR='"$(LIBEXECDIR)"' -DTSA_SYSCONFDIR='"$(SYSCONFDIR)/tsa"' \
+	-DTSA_DATADIR='"$(DATADIR)"' \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS  := -std=c17 $(OPT) $(WARN) $(HARD) $(DEVEL)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen -Wl,--as-needed $(LDOPT)
 
 # --- what there is -----------------------------------------------------------------------------------------------------
 LIBDIRS  := base conf shm ctl proc probes route http
-PROGRAMS := tsad tsa-worker tsa-router tsactl ollama-sim tsa-load tsa-simulate
+PROGRAMS := tsad tsa-worker tsa-router tsactl ollama-sim tsa-load tsa-simulate tsa-features
 src_of    = $(filter-out %.test.c,$(sort $(wildcard $(1)/*.c)))
 obj_of    = $(patsubst %.c,$(B)/obj/%.o,$(call src_of,$(1)))
 
@@ -64,22 +66,25 @@ SRC_tsactl     := tools/tsactl
 SRC_ollama-sim := tools/sim
 SRC_tsa-load   := tools/load
 SRC_tsa-simulate := tools/simulate
+SRC_tsa-features := tools/train
 
 # The libraries each program may see; the lint of the include lattice is the other half of this rule.
 LIBS_tsad       := conf shm ctl proc base
 LIBS_tsa-worker := probes shm proc base
 LIBS_tsa-router := http route shm proc base
-LIBS_tsactl     := conf ctl shm base
+LIBS_tsactl     := route conf ctl shm base
 LIBS_ollama-sim := base
 LIBS_tsa-load   := base
+LIBS_tsa-features := route base
 LIBS_tsa-simulate := route shm base
 
 EXT_tsad       := -levent_core -lsystemd
 EXT_tsa-worker := -levent_core -lcurl -ljson-c -lsystemd
 EXT_tsa-router := -levent_core -ljson-c -lsystemd -lm
-EXT_tsactl     := -ljson-c -lsystemd
+EXT_tsactl     := -ljson-c -lsystemd -lm
 EXT_ollama-sim := -levent_core -lsystemd -lm
 EXT_tsa-load   := -levent_core -lsystemd -lm
+EXT_tsa-features := -lsystemd
 EXT_tsa-simulate := -ljson-c -lm
 
 # `make V=1` shows the commands.
@@ -120,7 +125,7 @@ help:
 # What was compiled in: installing to another PREFIX builds anew what names paths.
 $(B)/paths: FORCE
 	@mkdir -p $(@D)
-	@echo '$(LIBEXECDIR) $(SYSCONFDIR)' | cmp -s - $@ || echo '$(LIBEXECDIR) $(SYSCONFDIR)' >$@
+	@echo '$(LIBEXECDIR) $(SYSCONFDIR) $(DATADIR)' | cmp -s - $@ || echo '$(LIBEXECDIR) $(SYSCONFDIR) $(DATADIR)' >$@
 .PHONY: FORCE
 FORCE:
 
@@ -260,7 +265,7 @@ bench: all
 # One build serves both: ASan and UBSan to find, clang's source coverage to show what the corpora reach (tests/fuzz/own).
 FUZZ_S    ?= 60
 FUZZ_BIN  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
-FUZZ_LIBS := $(sort $(wildcard $(addsuffix /*.c,base conf shm ctl proc probes http)) supervisor/state.c)
+FUZZ_LIBS := $(sort $(wildcard $(addsuffix /*.c,base conf shm ctl proc probes route http)) supervisor/state.c)
 FUZZ_CC   := clang -std=c17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fprofile-instr-generate -fcoverage-mapping
 build/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -270,7 +275,7 @@ build/fuzz/libtsa.a: $(patsubst %.c,build/fuzz/obj/%.o,$(FUZZ_LIBS))
 	$(Q)ar rcsD $@ $^
 $(FUZZ_BIN): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libtsa.a
 	$(call say,FZ,$@)
-	$(Q)$(FUZZ_CC) -fsanitize=fuzzer -o $@ $^ -levent_core -lcurl -ljson-c -lsystemd
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer -o $@ $^ -levent_core -lcurl -ljson-c -lsystemd -lm
 .PHONY: fuzz-programs fuzz-cover fuzz-corpus
 fuzz-programs: $(FUZZ_BIN)
 # What is found goes to build/fuzz/corpus; fuzz-corpus takes into the saved corpora what reaches something new.
@@ -289,12 +294,13 @@ MAN7 := tsa-http.7
 MAN1 := ollama-sim.1 tsa-load.1 tsa-simulate.1
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d \
-		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(foreach n,1 5 7 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(DATADIR) $(foreach n,1 5 7 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
 	install -m755 $(B)/tsad $(DESTDIR)$(PREFIX)/sbin/
 	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(B)/tsa-simulate $(DESTDIR)$(PREFIX)/bin/
 	install -m755 $(B)/tsa-worker $(B)/tsa-router $(DESTDIR)$(LIBEXECDIR)/
 	sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
 	install -m644 etc/tsa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf
+	install -m644 etc/classifier.weights etc/classifier.NOTICE $(DESTDIR)$(DATADIR)/
 	install -m644 $(addprefix man/,$(MAN8)) $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m644 $(addprefix man/,$(MAN5)) $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m644 $(addprefix man/,$(MAN7)) $(DESTDIR)$(PREFIX)/share/man/man7/
@@ -308,7 +314,7 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(MAN8)) \
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(MAN5)) $(addprefix $(DESTDIR)$(PREFIX)/share/man/man7/,$(MAN7)) \
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(MAN1))
-	rm -rf $(DESTDIR)$(LIBEXECDIR)
+	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)
 
 .PHONY: format clean
 format:

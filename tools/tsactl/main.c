@@ -17,6 +17,7 @@ static const struct command OWN[] = {
 	{"routers", "", 0, 0, run_routers, CTL_NONE, "the table of routers alone"},
 	{"wait", "ready [NAME] | serving", 1, 2, run_wait, CTL_NONE, "until all instances, this one, or any one can answer"},
 	{"doctor", "", 0, 0, run_doctor, CTL_NONE, "what on this machine would hurt, and the remedy"},
+	{"classify", "", 0, 0, run_classify, CTL_NONE, "prompts of standard input (JSON lines with \"text\"), without a supervisor"},
 	{"version", "", 0, 0, run_version, CTL_VERSION, "of tsactl and of the supervisor"},
 	{"help", "", 0, 0, run_help, CTL_NONE, "this text"},
 };
@@ -119,14 +120,15 @@ int run_help(const struct options *o, const struct command *c, const char *const
 
 /* --- the command line ------------------------------------------------------------------------------------------------------------------ */
 
-enum { OPT_STATE = 256, OPT_CONFIG, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION };
+enum { OPT_STATE = 256, OPT_CONFIG, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION, OPT_WEIGHTS };
 
 static const struct option LONG[] = {
 	{"state", required_argument, NULL, OPT_STATE},     {"json", no_argument, NULL, 'j'},
 	{"config", required_argument, NULL, OPT_CONFIG},
 	{"columns", required_argument, NULL, 'o'},         {"wait", no_argument, NULL, OPT_WAIT},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, OPT_VERSION},       {NULL, 0, NULL, 0},
+	{"version", no_argument, NULL, OPT_VERSION},       {"weights", required_argument, NULL, OPT_WEIGHTS},
+	{NULL, 0, NULL, 0},
 };
 
 /* -1: go on; else the exit status. */
@@ -154,6 +156,9 @@ static int option_take(struct options *o, int opt)
 		if (scan_duration_ns(optarg, &o->timeout_ns, &why) < 0)
 			return complain(o, EXIT_USAGE, "--timeout: %s", why.text);
 		return o->timeout_ns ? -1 : complain(o, EXIT_USAGE, "--timeout: no time at all; write for example 30s");
+	case OPT_WEIGHTS:
+		o->weights = optarg;
+		return -1;
 	case 'h':
 		help_print(stdout);
 		return EXIT_DONE;

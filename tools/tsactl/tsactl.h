@@ -25,6 +25,7 @@ struct options {
 	const char *state;   /* --state, or NULL */
 	const char *columns; /* -o, or NULL */
 	const char *config;  /* --config, or NULL */
+	const char *weights; /* --weights, or NULL */
 	uint64_t timeout_ns; /* --timeout, or 0 */
 	bool json;
 	bool wait;
@@ -173,6 +174,7 @@ int run_upgrade(const struct options *o, const struct command *c, const char *co
 int run_wait(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_version(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_doctor(const struct options *o, const struct command *c, const char *const *words, unsigned n);
+int run_classify(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_help(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 
 /* --- wait.c ----------------------------------------------------------------------------------------------------------------------------- */
