@@ -46,6 +46,7 @@ void router_publish(struct router *r)
 		return;
 	if (r->published_gen != id.gen || r->published != r->page) {
 		shm_router_clear(r->page);
+		queue_wishes_forget(r);
 		places_forget(r);
 		for (unsigned i = 0; i < PROC_SLOTS; i++)
 			shm_set(&r->page->slot[i].in_flight, r->slots[i].in_flight);

@@ -75,7 +75,8 @@ static void count(struct exchange *x, unsigned n, bool waited, uint64_t now_ns)
 			w->since_ns = now_ns;
 			w->hits = 0;
 		}
-		w->hits++;
+		if (w->hits < UINT8_MAX)
+			w->hits++;
 		if (n > w->ceiling)
 			w->ceiling = (uint8_t)n;
 	}

@@ -163,6 +163,14 @@ static void wish_make(struct router *r, struct model *m, unsigned slot, uint64_t
 	}
 }
 
+void queue_wishes_forget(struct router *r)
+{
+	for (unsigned i = 0; i < r->n_models; i++)
+		r->models[i].wish = -1;
+	for (unsigned i = 0; i < PROC_SLOTS; i++)
+		r->slots[i].wishes = 0;
+}
+
 /* A wish ends when it is fulfilled, has failed, lost its slot, or nobody waits any more. */
 static void wish_check(struct router *r, struct model *m)
 {

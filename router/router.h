@@ -340,6 +340,8 @@ void queue_pump(struct router *r);
 /* Give the place of a dispatched exchange back; `hold_ns` > 0: only after so long. */
 void place_release(struct router *r, unsigned slot, uint64_t hold_ns);
 void queue_tick(struct router *r, uint64_t now_ns);
+/* The page is a clean one: who still waits for a load wishes for it again. */
+void queue_wishes_forget(struct router *r);
 /* What is on our page and others act by, written anew. */
 void queue_say_again(struct router *r);
 /* Look at the board every few milliseconds while somebody waits. */
