@@ -87,11 +87,12 @@ void answer_body(struct exchange *x, unsigned status, const char *type, const ch
 		exchange_end(x);
 }
 
-static void retry_header(char *buf, size_t size, unsigned retry_s)
+/* Those who are turned away together shall not come back together: up to a quarter is added, by turns of the request numbers. */
+static void retry_header(char *buf, size_t size, unsigned retry_s, uint64_t id)
 {
 	buf[0] = 0;
 	if (retry_s)
-		snprintf(buf, size, "Retry-After: %u\r\n", retry_s);
+		snprintf(buf, size, "Retry-After: %u\r\n", retry_s + (unsigned)(id % (retry_s / 4 + 2)));
 }
 
 void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const char *fmt, ...)
@@ -105,7 +106,7 @@ void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const c
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	n = dialect_error(d, status, text, exchange_id_text(x, id), body, sizeof(body));
-	retry_header(extra, sizeof(extra), retry_s);
+	retry_header(extra, sizeof(extra), retry_s, x->id);
 	answer_body(x, status, dialect_error_type(d), extra, body, n);
 }
 
