@@ -1,4 +1,5 @@
 """kill -9 under load: who notices, and for how long."""
+import http.client
 import json
 import os
 import shutil
@@ -9,7 +10,12 @@ import threading
 import time
 
 import pytest
-from fabric import BUILD, LOAD, LONG, PATIENCE, ROOT, Fabric, Process, alive, call, chat, get, wait_for
+from fabric import BUILD, LOAD, LONG, PATIENCE, ROOT, Fabric, Process, alive, call, chat, free_port, get, wait_for
+
+
+def cpu_seconds(pid):
+    u, s = open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[11:13]
+    return (int(u) + int(s)) / os.sysconf('SC_CLK_TCK')
 
 
 class Load:
@@ -337,6 +343,81 @@ def test_restart_storm_ends_in_quarantine_and_can_be_lifted(tmp_path, sims):
         assert chat(f.port, 'sim:tokens=1')[0] == 200
     finally:
         assert f.stop() == 0
+
+
+@pytest.mark.promise(27)
+def test_every_way_to_end_at_once_is_bounded(tmp_path, sims):
+    """Missing, not executable, every kind of exit status and signal: each is tried a few times a minute at most and says why; the rest serves."""
+    s = sims(1)
+    d = tmp_path / 'f'
+    d.mkdir()
+    ways = {'zero': 'exit 0', 'one': 'exit 1', 'usage': 'exit 2', 'high': 'exit 255', 'kill': 'kill -9 $$', 'segv': 'kill -11 $$', 'later': 'sleep 2; exit 7'}
+    conf = f'instance "good" {{ url = "http://127.0.0.1:{s.port}" slots = 8 }}\n'
+    for name in [*ways, 'missing', 'text']:
+        script = d / name
+        if name != 'missing':
+            script.write_text(f'#!/bin/sh\necho x >>{d}/starts-{name}\n{ways.get(name, "")}\n')
+            script.chmod(0o644 if name == 'text' else 0o755)
+        conf += f'instance "{name}" {{ command = {{"{script}"}} listen = "127.0.0.1:{free_port()}" models = {{"x:1b"}} }}\n'
+    f = Fabric(d, conf=conf, ready=False)
+    starts = lambda name: len((d / f'starts-{name}').read_text().split()) if (d / f'starts-{name}').exists() else 0  # noqa: E731
+    try:
+        f.wait_ready(n=1)
+        wait_for(lambda: all(f.instance(n)['state'] in ('backoff', 'quarantined') for n in [*ways, 'missing', 'text']), 30, 'all have failed')
+        said = {n: json.dumps(f.instance(n)) for n in [*ways, 'missing', 'text']}
+        assert 'exit' in said['one'] and '255' in said['high'] and 'signal 9' in said['kill'] and 'signal 11' in said['segv'], said
+        with Load(f.port, short=2, streams=2) as load:
+            forks = {n: starts(n) for n in ways}
+            cpu = cpu_seconds(f.tsad.pid)
+            t0 = time.monotonic()
+            wait_for(lambda: time.monotonic() - t0 > (60 if LONG else 8), 70, every=0.5)
+            took = time.monotonic() - t0
+            spent = cpu_seconds(f.tsad.pid) - cpu
+            for n in ways:
+                assert starts(n) - forks[n] <= (12 if LONG else 5), f'{n}: {starts(n) - forks[n]} starts in {took:.0f} s'
+            load.wait_more(5)
+        assert not load.bad(), load.bad()[:3]
+        assert spent < 0.05 * took * PATIENCE, f'the supervisor spent {spent:.2f} s of {took:.0f} s'
+        if LONG:
+            wait_for(lambda: any(i['state'] == 'quarantined' for i in f.status()['instances']), 600, 'one is left alone')
+    finally:
+        assert f.stop() == 0
+
+
+@pytest.mark.promise(30)
+def test_a_stop_is_seen_by_those_who_ask(sims, tmp_path):
+    """/readyz fails and says so while streams still run to their end; new connections are refused, not left hanging; status 0, nothing is left."""
+    s = sims(1)
+    d = tmp_path / 'f'
+    d.mkdir()
+    f = Fabric(d, adopt=s.ports)
+    pids = f.pids()
+    kept = http.client.HTTPConnection('127.0.0.1', f.port, timeout=20)
+    kept.request('GET', '/readyz')
+    assert kept.getresponse().read() and kept.sock
+    out = []
+    t = threading.Thread(target=lambda: out.append(chat(f.port, 'sim:tokens=60 sim:delay=50ms', stream=True)))
+    t.start()
+    wait_for(lambda: f.instance('i0')['in_flight'] == 1, 5, 'the stream runs')
+    f.tsad.kill(signal.SIGTERM)
+
+    def turned_away():
+        try:
+            return get(f.port, '/healthz', timeout=2)[0] == 503
+        except ConnectionRefusedError:
+            return True
+    try:
+        wait_for(turned_away, 5, 'nobody new is let in')
+        assert t.is_alive(), 'while the stream runs'
+        try:
+            kept.request('GET', '/readyz')
+            assert kept.getresponse().status == 503
+        except (ConnectionError, http.client.RemoteDisconnected):
+            pass  # idle connections were closed
+    finally:
+        t.join()
+    assert json.loads(out[0][1].strip().split('\n')[-1])['done'] and f.tsad.p.wait(30) == 0
+    assert not [p for p in pids if alive(p)]
 
 
 def test_a_started_ollama_survives_its_worker_and_ends_with_the_service(tmp_path):
