@@ -127,9 +127,10 @@ static int stack(uintptr_t *at)
 	void *raw[FRAMES];
 	int own = module_of((uintptr_t)&module_of), n = backtrace(raw, FRAMES), from = 0;
 
-	for (int i = 0; i < n; i++)
-		if (module_of((uintptr_t)raw[i]) == own)
-			from = i + 1;
+	while (from < n && module_of((uintptr_t)raw[from]) != own)
+		from++;
+	while (from < n && module_of((uintptr_t)raw[from]) == own)
+		from++;
 	for (int i = from; i < n; i++)
 		at[i - from] = (uintptr_t)raw[i];
 	return n - from;
