@@ -165,6 +165,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $$(call pure_of,$$*) $(foreach l,$(TEST_LIB
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_EXT)
+$(B)/oracle/%: $(B)/obj/tests/oracle/%.o $(B)/libhttp.a $(B)/libbase.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 $(B)/race/%: $(B)/obj/tests/race/%.o $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -228,14 +232,14 @@ test:
 	@tests/all $(B)
 
 .PHONY: unit-programs
-unit-programs: $(B)/sweep/shim.so $(UNIT_BIN) $(RACE_BIN) $(SEQ_BIN) $(MODEL_BIN)
+unit-programs: $(B)/sweep/shim.so $(UNIT_BIN) $(RACE_BIN) $(SEQ_BIN) $(MODEL_BIN) $(B)/oracle/view
 
 VENV := build/venv
 $(VENV)/ok: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
-flow: all $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok $(B)/sweep/shim.so
+flow: all $(B)/oracle/view $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok $(B)/sweep/shim.so
 	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint
