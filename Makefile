@@ -107,7 +107,7 @@ help:
 	@echo 'make check      unit tests only; one of them: make check T=base_scan'
 	@echo 'make flow       flow tests with the real programs; some of them: make flow T=test_chat'
 	@echo 'make race       writers of the board killed in mid-line, readers never torn'
-	@echo 'make asan       the unit and flow tests under AddressSanitizer and UBSan'
+	@echo 'make test-asan  the same under AddressSanitizer and UBSan, every process of the tree; a leak at its exit fails'
 	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
 	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
 	@echo 'make fuzz-cover lines of its own files that each target reaches from its saved corpus; below 95 %% is a failure'
@@ -219,7 +219,7 @@ bench-board: $(SEQ_BIN)
 	@tests/seq/show $(B)
 
 # `make test` is the whole proof: it installs what is missing, builds, and runs every part; the last line counts.
-.PHONY: deps test test-vm flow lint fuzz bench asan run
+.PHONY: deps test test-vm flow lint fuzz bench test-asan run
 deps:
 	@tools/dev/deps test
 run:
@@ -243,9 +243,8 @@ flow: all $(B)/oracle/view $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok $(B)/sweep/shim.so
 	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint
-asan:
+test-asan:
 	@tools/dev/deps test
-	@command -v clang >/dev/null || true
 	@$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined all unit-programs
 	@TSA_PATIENCE=4 tests/all build/address,undefined
 # One call after another of a scripted session fails: SWEEP='--every' for each of them, or '--target router --class sys'.

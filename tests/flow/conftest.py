@@ -4,11 +4,20 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from fabric import Fabric, Sim  # noqa: E402
+from fabric import REPORTS, SANITIZED, Fabric, Sim  # noqa: E402
 
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'promise(row, ...): proves a row of docs/promises.md; make lint holds the two together')
+
+
+@pytest.fixture(autouse=True)
+def no_reports():
+    """No process of the tree earns a sanitizer's report, while it runs or at its end.  Of all fixtures this one is torn down last."""
+    before = set(REPORTS.glob('*')) if SANITIZED else set()
+    yield
+    new = set(REPORTS.glob('*')) - before if SANITIZED else set()
+    assert not new, '\n'.join(p.read_text(errors='replace')[:4000] for p in sorted(new))
 
 
 @pytest.fixture
@@ -22,8 +31,7 @@ def sims(tmp_path):
         return s
     yield start
     for s in started:
-        s.kill()
-        s.p.wait()
+        s.end()
 
 
 @pytest.fixture

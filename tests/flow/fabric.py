@@ -12,6 +12,11 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('TSA_BUILD', ROOT / 'build')).resolve()
 SANITIZED = 'address' in BUILD.name  # its quarantine keeps what was freed: resident memory then says nothing
+REPORTS = BUILD / 'reports'  # what sanitizers say of any process, leaks at its exit too
+if SANITIZED:
+    REPORTS.mkdir(exist_ok=True)
+    for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS'):  # tsad passes them on to its children
+        os.environ[name] = f'log_path="{REPORTS}/report":detect_leaks=1:print_stacktrace=1'
 LONG = os.environ.get('TSA_LONG') == '1'  # the long forms of tests
 LOAD = float(os.environ.get('TSA_LOAD', '1'))  # how many times the load that two cores bear
 PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulators are slower
@@ -86,8 +91,8 @@ class Process:
 
     def end(self, seconds=20):
         """SIGTERM, and SIGKILL when that does not do; the exit status."""
+        self.kill(signal.SIGCONT)  # first: it would undo the stop that a leak checker makes at the end
         self.kill(signal.SIGTERM)
-        self.kill(signal.SIGCONT)
         try:
             return self.p.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:

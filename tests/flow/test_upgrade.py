@@ -121,7 +121,7 @@ def test_the_same_version_takes_over_and_replaces_nobody(installed):
     before = settled(f)
     with Load(f.port) as load:
         for _ in range(3):
-            f.ctl('upgrade')
+            wait_for(lambda: f.ctl('upgrade', check=False).returncode == 0, 10, 'the last one has finished its start')
             after = settled(f)
             assert after['supervisor']['pid'] == f.tsad.pid
             assert [r['pid'] for r in after['routers']] == [r['pid'] for r in before['routers']]
