@@ -205,12 +205,16 @@ static void board_open(const struct shm_fds *fds)
 static void stamp_try(int fd, uint32_t where, const uint8_t *data, size_t n)
 {
 	struct shm_stamp stamp, kept;
+	struct why why = {""};
+	int err;
 	size_t at = where % sizeof(stamp);
 
 	BUG_ON(pread(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept));
 	stamp = kept;
 	memcpy((char *)&stamp + at, data, n < sizeof(stamp) - at ? n : sizeof(stamp) - at);
 	BUG_ON(pwrite(fd, &stamp, sizeof(stamp), 0) != (ssize_t)sizeof(stamp));
+	err = shm_reader_check(reader, &why);
+	BUG_ON(err != 0 && (err != -EPROTO || !why.text[0]));
 	board_open(&rw);
 	BUG_ON(pwrite(fd, &kept, sizeof(kept), 0) != (ssize_t)sizeof(kept));
 }
