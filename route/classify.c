@@ -219,7 +219,13 @@ static uint64_t tags_of(const struct cues *c, enum category category)
 	return out;
 }
 
-static void answer_make(const struct weights *w, struct classify_result *r)
+/* A held-down key, a phrase pasted a hundred times: to the network, the length of a jailbreak with the words of nothing. */
+static bool repeats(const struct piece_set *set)
+{
+	return set->cut >= CLASSIFY_PIECES / 2 && set->count * 8 <= set->cut;
+}
+
+static void answer_make(const struct weights *w, const struct piece_set *set, struct classify_result *r)
 {
 	enum category best = CATEGORY_GENERAL;
 
@@ -233,6 +239,10 @@ static void answer_make(const struct weights *w, struct classify_result *r)
 		r->doubt = DOUBT_UNSURE;
 	else if (r->cues.foreign && !sharp_cue(&r->cues))
 		r->doubt = DOUBT_FOREIGN;
+	if (repeats(set)) {
+		r->doubt = DOUBT_REPEATS;
+		r->unsafe = r->unsafe && (r->cues.group[GROUP_SAFETY] || r->cues.group[GROUP_OVERRIDE]);
+	}
 	if (r->doubt)
 		r->category = CATEGORY_GENERAL;
 	r->sure = !r->doubt && r->confidence >= SURE_FROM;
@@ -266,5 +276,5 @@ void classify_prompt(const struct classifier *c, const char *text, size_t len, s
 	}
 	network_run(&c->weights, &set, &out->cues, outputs);
 	probabilities(outputs, c->weights.temperature, out->probability);
-	answer_make(&c->weights, out);
+	answer_make(&c->weights, &set, out);
 }

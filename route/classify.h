@@ -26,6 +26,7 @@ enum classify_doubt {
 	DOUBT_NONE = 0,
 	DOUBT_UNSURE,  /* the confidence is too low */
 	DOUBT_FOREIGN, /* mainly letters outside ASCII, without a cue that needs no language */
+	DOUBT_REPEATS, /* long, but the same few pieces over and over: nothing the network has learned from */
 };
 
 enum classify_level { LEVEL_LOW = 0, LEVEL_MEDIUM, LEVEL_HIGH };

@@ -207,6 +207,23 @@ static void foreign_text_without_a_sharp_cue_is_general(void **state)
 	assert_int_equal(r.likeliest, CATEGORY_CODE);
 }
 
+static void the_same_over_and_over_is_general(void **state)
+{
+	static char keys[50000], pasted[50000];
+	struct classify_result r;
+
+	(void)state;
+	memset(keys, 'x', sizeof(keys));
+	for (unsigned i = 0; i < sizeof(pasted); i++)
+		pasted[i] = "Write a Python function. "[i % 25];
+	r = ask(keys, sizeof(keys));
+	assert_int_equal(r.doubt, DOUBT_REPEATS);
+	assert_int_equal(r.category, CATEGORY_GENERAL);
+	assert_false(r.unsafe || r.sure);
+	assert_int_equal(ask(pasted, sizeof(pasted)).doubt, DOUBT_REPEATS);
+	assert_int_equal(ask(pasted, 24).doubt, DOUBT_NONE);
+}
+
 static void tags_belong_to_the_category(void **state)
 {
 	struct classify_result r = ask_text("Write a Python function with pandas that joins two SQL tables");
@@ -340,6 +357,7 @@ int main(void)
 		cmocka_unit_test(what_lies_behind_is_not_read),
 		cmocka_unit_test(plain_prompts),
 		cmocka_unit_test(foreign_text_without_a_sharp_cue_is_general),
+		cmocka_unit_test(the_same_over_and_over_is_general),
 		cmocka_unit_test(tags_belong_to_the_category),
 		cmocka_unit_test(safety_is_a_flag),
 		cmocka_unit_test(complexity_orders),

@@ -56,14 +56,37 @@ def vary(text, rnd):
     return text
 
 
+def noise(rnd):
+    """What is no request: a key held down, mashed keys, a few words over and over, fillers.  General, however long."""
+    letters = 'abcdefghijklmnopqrstuvwxyz'
+    words = [''.join(rnd.choice(letters) for _ in range(rnd.randint(2, 9))) for _ in range(rnd.randint(1, 12))]
+    kind = rnd.randrange(5)
+    if kind == 0:
+        return rnd.choice(letters + '.-!0123456789') * rnd.choice([1, 3, 8, 40, 200, 1000])
+    if kind == 1:
+        return ' '.join(words)
+    if kind == 2:
+        return ' '.join(rnd.choice(words) for _ in range(rnd.choice([20, 60, 200])))
+    if kind == 3:
+        return ' '.join(rnd.choice(['test', 'foo', 'bar', 'hello', 'word', 'blah', 'ok', 'the', 'one', 'two', 'a']) for _ in range(rnd.choice([1, 5, 30, 150])))
+    return ' '.join(rnd.sample('the a so of and then we went over to see it again while they had not yet come back from there but later on'.split(), 12)
+                    * rnd.choice([1, 4, 15]))
+
+
+NOISE = 160
+
+
 def expand(per_form, seed):
-    """-> [(text, category, number of the form)], without repeats."""
+    """-> [(text, category, number of the form)], without repeats; the last number is that of noise."""
     slots, forms = read()
     rnd, out, seen = random.Random(seed), [], set()
     for number, (category, form) in enumerate(forms):
         for _ in range(per_form):
             text = vary(fill(form, slots, rnd), rnd)
+            if rnd.random() < 0.03:
+                # a request is still the same when it was pasted many times
+                text = ' '.join([text] * rnd.choice([2, 5, 15, 40]))
             if text not in seen:
                 seen.add(text)
                 out.append((text, category, number))
-    return out
+    return out + [(noise(rnd), 'general', len(forms)) for _ in range(NOISE)]

@@ -114,7 +114,7 @@ static struct json_object *cues_list(const struct cues *c)
 
 static void answer_print(struct json_object *id, const struct classify_result *r)
 {
-	static const char *const DOUBTS[] = {[DOUBT_UNSURE] = "unsure", [DOUBT_FOREIGN] = "foreign"};
+	static const char *const DOUBTS[] = {[DOUBT_UNSURE] = "unsure", [DOUBT_FOREIGN] = "foreign", [DOUBT_REPEATS] = "repeats"};
 	struct json_object *j = json_object_new_object();
 
 	if (id)
