@@ -608,7 +608,8 @@ static bool cells_needed(void)
 
 int main(void)
 {
-	bool good = explore("worker", WORKER) & explore("router", ROUTER) & cells_reached();
+	bool good = explore("worker", WORKER);
 
-	return good && cells_needed() ? 0 : 1;
+	good = explore("router", ROUTER) && good;
+	return good && cells_reached() && cells_needed() ? 0 : 1;
 }
