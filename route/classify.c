@@ -243,8 +243,10 @@ static void answer_make(const struct weights *w, const struct piece_set *set, st
 		r->doubt = DOUBT_REPEATS;
 		r->unsafe = r->unsafe && (r->cues.group[GROUP_SAFETY] || r->cues.group[GROUP_OVERRIDE]);
 	}
-	if (r->doubt)
+	if (r->doubt) {
 		r->category = CATEGORY_GENERAL;
+		r->confidence = r->probability[CATEGORY_GENERAL];
+	}
 	r->sure = !r->doubt && r->confidence >= SURE_FROM;
 	r->tags = tags_of(&r->cues, r->category);
 	r->complexity = complexity_score(&r->cues, best);

@@ -35,7 +35,7 @@ struct classify_result {
 	enum category category;  /* after doubt */
 	enum category likeliest; /* before it */
 	enum classify_doubt doubt;
-	float confidence; /* calibrated probability of `likeliest` */
+	float confidence; /* calibrated probability of `category` */
 	float probability[CATEGORY_COUNT];
 	bool unsafe;      /* safety-risk is probable enough: 3 harmless prompts in 100 are flagged too */
 	bool sure;        /* sure enough to require the category's tag of an instance, not only to prefer it */

@@ -116,6 +116,7 @@ static void bounds_hold(const struct classify_result *r)
 	assert_true(sum > 0.999f && sum < 1.001f);
 	assert_true(r->complexity >= 0 && r->complexity <= 1);
 	assert_true(r->pieces <= CLASSIFY_PIECES);
+	assert_true(fabsf(r->confidence - r->probability[r->category]) < 1e-6f);
 	assert_true(r->category == r->likeliest || (r->doubt && r->category == CATEGORY_GENERAL));
 }
 
@@ -337,7 +338,7 @@ static void confidence_orders(void **state)
 		unsigned bin = r.confidence < 0.6f ? 0 : r.confidence < 0.9f ? 1 : 2;
 
 		n[bin]++;
-		right[bin] += strcmp(member(j, "category"), category_name(r.likeliest)) == 0;
+		right[bin] += strcmp(member(j, "category"), category_name(r.category)) == 0;
 		json_object_put(j);
 		free(line);
 	}

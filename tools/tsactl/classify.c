@@ -126,6 +126,7 @@ static void answer_print(struct json_object *id, const struct classify_result *r
 	json_object_object_add(j, "confidence", number(r->confidence));
 	if (r->doubt) {
 		json_object_object_add(j, "likeliest", json_object_new_string(category_name(r->likeliest)));
+		json_object_object_add(j, "likeliest_confidence", number(r->probability[r->likeliest]));
 		json_object_object_add(j, "doubt", json_object_new_string(DOUBTS[r->doubt]));
 	}
 	json_object_object_add(j, "safety", json_object_new_boolean(r->unsafe));
