@@ -79,7 +79,7 @@ static const struct span NAMES[HTTP_H_COUNT] = {
 #undef HEADER
 };
 
-#define NAME_SLOTS 128 /* a power of two, several times the number of names, so that probing ends at once */
+#define NAME_SLOTS 256 /* a power of two, several times the number of names, so that probing ends at once */
 _Static_assert(HTTP_H_COUNT * 4 <= NAME_SLOTS, "make NAME_SLOTS larger");
 
 static unsigned name_slot(const char *p, size_t n)

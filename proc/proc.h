@@ -24,7 +24,7 @@
 #define PROC_ORDERS_FD 3
 #define PROC_MAGIC     0x41535450U /* "PTSA" */
 #define PROC_VERSION   1U
-#define PROC_MSG_MAX   (64 * 1024) /* head and payload */
+#define PROC_MSG_MAX   (128 * 1024) /* head and payload; a seqpacket socket takes 208 KiB by default */
 
 enum proc_role { PROC_ROLE_NONE = 0, PROC_WORKER, PROC_HOST, PROC_ROUTER, PROC_ROLE_COUNT };
 
@@ -120,6 +120,10 @@ int proc_pidfd(const struct proc_process *p);
 #define PROC_MODELS 16
 #define PROC_ARGV   4096 /* packed: each word NUL-terminated, one after the other */
 #define PROC_ENV    8192
+#define PROC_TAGS   (16 * 32) /* packed as PROC_ARGV */
+#define PROC_RULES  64
+#define PROC_TERMS  8
+#define PROC_HEADERS 8
 
 /* A numeric address: nothing is ever resolved. */
 struct proc_addr {
@@ -177,8 +181,95 @@ struct proc_slot {
 	uint32_t places;
 	uint32_t store; /* instances with the same number share a model store: one of them is enough to change it; 0: its own */
 	uint32_t pad;
+	uint32_t tags_len;
+	uint32_t pad2;
 	struct proc_addr addr;
 	char name[PROC_NAME];
+	char tags[PROC_TAGS];
+};
+
+/* How requests are placed and wait: `routing` of tsa.conf(5), whose words these are.  Shares are of one. */
+enum proc_selection { PROC_SELECT_FULL = 0, PROC_SELECT_BASIC, PROC_SELECT_ROUND_ROBIN };
+enum proc_reload { PROC_RELOAD_CLAMP = 0, PROC_RELOAD_ROUTE, PROC_RELOAD_REFUSE, PROC_RELOAD_DEFAULT };
+enum proc_term {
+	PROC_TERM_LATENCY = 0,
+	PROC_TERM_QUEUE,
+	PROC_TERM_FIT,
+	PROC_TERM_HEALTH,
+	PROC_TERM_FEEDBACK,
+	PROC_TERM_COMPLETION,
+	PROC_TERM_AFFINITY,
+	PROC_TERM_MEMORY
+};
+
+struct proc_class {
+	uint64_t wait_ns;
+	uint64_t handicap_ns;
+	double share;
+};
+
+/* A model's own rules. */
+struct proc_rule {
+	uint32_t reload;    /* enum proc_reload */
+	uint32_t automatic; /* 1: `auto` may choose it */
+	uint32_t reasoning; /* 1: counts against reasoning_share */
+	uint32_t n_categories;
+	char model[PROC_MODEL];
+	char registry[PROC_MODEL]; /* the entry it is; "": found by its name */
+	char categories[16][40];
+};
+
+struct proc_weighted {
+	double weight;
+	char name[32];
+};
+
+/* How `auto` is understood. */
+struct proc_automatic {
+	double complexity, confidence, reasoning_share;
+	double base, benchmarks, only, first, other, unlisted; /* scores */
+	uint64_t hook_ns;
+	uint32_t window;
+	uint32_t n_weights;
+	struct proc_weighted weights[32];
+	struct proc_addr hook; /* family 0: none */
+	char hook_path[128];
+	char registry[PROC_PATH]; /* files; "": none */
+	char categories[PROC_PATH];
+	char classifier[PROC_PATH];
+};
+
+struct proc_routing {
+	uint32_t selection; /* enum proc_selection */
+	uint32_t gpu_awareness;
+	uint32_t multi_category;
+	uint32_t probe_every;
+	double near, hot, hold;
+	double weight[PROC_TERMS]; /* enum proc_term */
+	uint64_t spread_ns;        /* 0: never */
+	uint64_t stale_ns;
+	uint64_t slow_p95_ns; /* 0: no limit */
+	uint64_t slow_forget_ns;
+	double slow_back;
+	uint32_t slow_answers;
+	uint32_t breaker_failures;
+	uint64_t breaker_pause_ns, breaker_longest_ns, breaker_trial_ns;
+	double retries_share, retries_per_s;
+	uint32_t retries_most;
+	uint32_t affinity; /* 1: on */
+	uint64_t affinity_age_ns;
+	uint32_t affinity_entries;
+	uint32_t n_headers; /* that name a session */
+	char headers[PROC_HEADERS][48];
+	uint64_t wait_bytes, wait_work_ns; /* wait_work_ns 0: no limit */
+	double gamma, prompt_weight, answer_weight;
+	uint32_t slack;
+	uint32_t reload; /* enum proc_reload, never DEFAULT */
+	struct proc_class interactive, normal, batch;
+	struct proc_automatic automatic;
+	uint32_t n_rules;
+	uint32_t pad;
+	struct proc_rule rules[PROC_RULES];
 };
 
 struct proc_router_conf {
@@ -204,6 +295,7 @@ struct proc_router_conf {
 	uint64_t stall_ns;              /* a client that does not read */
 	uint64_t park_ns;               /* how long an abandoned request stays open upstream at least */
 	char default_model[PROC_MODEL]; /* for `auto`; empty: the first instance's primary */
+	struct proc_routing routing;
 	struct proc_slot slots[PROC_SLOTS];
 };
 

@@ -138,12 +138,19 @@ static uint32_t store_of(const struct sup *sup, unsigned slot)
 	return shared ? first : 0;
 }
 
+static void tags_pack(const struct conf_instance *inst, struct proc_slot *out)
+{
+	for (unsigned i = 0; inst && i < inst->n_tags; i++)
+		out->tags_len += (uint32_t)snprintf(out->tags + out->tags_len, sizeof(out->tags) - out->tags_len, "%s", inst->tags[i]) + 1;
+}
+
 void sup_handoff_router(const struct sup *sup, const struct sup_child *c, struct proc_router_conf *out)
 {
 	memset(out, 0, sizeof(*out));
 	common_make(sup, c, &out->common);
 	out->routers = sup->conf->routers;
 	limits_copy(sup->conf, out);
+	sup_handoff_routing(sup->conf, &out->routing);
 	for (unsigned i = 0; i < SHM_SLOTS; i++) {
 		const struct sup_slot *slot = &sup->slots[i];
 
@@ -153,6 +160,7 @@ void sup_handoff_router(const struct sup *sup, const struct sup_child *c, struct
 		out->slots[i].places = slot->places;
 		out->slots[i].store = store_of(sup, i);
 		out->slots[i].addr = slot->addr;
+		tags_pack(slot->conf, &out->slots[i]);
 		snprintf(out->slots[i].name, sizeof(out->slots[i].name), "%s", slot->name);
 	}
 }

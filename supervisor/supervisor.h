@@ -281,6 +281,7 @@ const char *sup_slot_names(const struct sup *sup, char *buf, size_t size);
 
 void sup_handoff_addr(const struct conf_addr *from, struct proc_addr *to);
 void sup_handoff_worker(const struct sup_slot *slot, struct proc_worker_conf *out);
+void sup_handoff_routing(const struct conf *conf, struct proc_routing *to);
 void sup_handoff_router(const struct sup *sup, const struct sup_child *c, struct proc_router_conf *out);
 void sup_handoff_host(const struct sup *sup, struct proc_host_conf *out);
 
