@@ -213,9 +213,12 @@ void order_remove(struct order *o, struct order_item *x)
 	tenant_leave(o, x->tenant);
 }
 
+/* A queue of one holds one, of any class. */
 static uint32_t percent_of(uint32_t n, uint32_t percent)
 {
-	return (uint32_t)((uint64_t)n * percent / 100);
+	uint32_t share = (uint32_t)((uint64_t)n * percent / 100);
+
+	return share || !n ? share : 1;
 }
 
 static enum order_refusal refuse(const struct order *o, const struct order_item *x, uint64_t now_ns)

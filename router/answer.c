@@ -32,8 +32,13 @@ void answer_headers(const struct exchange *x, struct http_out *o)
 	if (x->model)
 		http_out_header(o, "X-TSA-Model", span_of(x->model->key));
 	if (x->slot >= 0) {
-		http_out_header(o, "X-TSA-Route-Reason", span_of(x->attempts > 1 ? "failover" : pick_reason_text((enum pick_reason)x->reason)));
+		http_out_header(o, "X-TSA-Route-Reason", span_of(x->attempts > 1 ? "failover" : decide_reason_text((enum decide_reason)x->reason)));
 		http_out_header_num(o, "X-TSA-Queue-Ms", x->queue_ns / NS_PER_MS);
+	}
+	if (x->waited) {
+		http_out_header_num(o, "X-TSA-Queue-Position", x->ahead + 1ULL);
+		if (x->guess_ns != UINT64_MAX)
+			http_out_header_num(o, "X-TSA-Queue-Estimate-Ms", x->guess_ns / NS_PER_MS);
 	}
 	if (x->adjusted) {
 		exchange_adjusted_text(x, text, sizeof(text));

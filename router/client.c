@@ -2,6 +2,7 @@
 #include "router/router.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,7 +30,22 @@ static struct client *of(struct conn *c)
 	return container_of(c, struct client, c);
 }
 
-void client_accept(struct router *r, int fd, bool loopback)
+/* Requests without a key are told apart by their machine; an IPv6 one by its network of 64 bits, which one machine may use whole. */
+static uint64_t peer_hash(const struct sockaddr *peer)
+{
+	const struct sockaddr_in *in = (const void *)peer;
+	const struct sockaddr_in6 *in6 = (const void *)peer;
+
+	if (peer->sa_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET ? 0 : affinity_hash(1, &in->sin_addr, sizeof(in->sin_addr));
+	if (peer->sa_family != AF_INET6 || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr))
+		return 0;
+	if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+		return affinity_hash(1, &in6->sin6_addr.s6_addr[12], 4);
+	return affinity_hash(1, &in6->sin6_addr, 8);
+}
+
+void client_accept(struct router *r, int fd, bool loopback, const struct sockaddr *peer)
 {
 	struct client *cl = calloc(1, sizeof(*cl));
 
@@ -41,6 +57,7 @@ void client_accept(struct router *r, int fd, bool loopback)
 	cl->r = r;
 	cl->fresh = true;
 	cl->loopback = loopback;
+	cl->peer = peer_hash(peer);
 	cl->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.head_ns);
 	LIST_INSERT_HEAD(&r->clients, cl, link);
 	r->n_clients++;

@@ -26,6 +26,8 @@ struct exchange *exchange_create(struct router *r, struct client *cl)
 	r->next_id += 0x9e3779b97f4a7c15ULL;
 	x->slot = -1;
 	x->queued_at = -1;
+	x->category = -1;
+	x->item.class = ORDER_NORMAL;
 	x->start_ns = clock_now_ns();
 	x->deadline_ns = CLOCK_NEVER;
 	x->total_ns = CLOCK_NEVER;
@@ -55,6 +57,10 @@ void exchange_free(struct exchange *x)
 	x->calm = NULL;
 	drop_body(x);
 	carry_free(&x->error);
+	exchange_model(x, NULL);
+	if (x->tenant)
+		tenant_leave(x->tenant);
+	x->tenant = NULL;
 	LIST_REMOVE(x, link);
 	x->dead = true;
 	router_bury(r, &x->grave);
@@ -78,6 +84,8 @@ void exchange_leave_slot(struct exchange *x, uint64_t hold_ns)
 
 	if (slot < 0)
 		return;
+	learn_outcome(x, BREAKER_LEFT); /* unless more is known of its end */
+	LIST_REMOVE(x, on_slot);
 	places_left(x);
 	x->slot = -1;
 	place_release(x->r, (unsigned)slot, hold_ns);
@@ -89,7 +97,8 @@ static void count_slot(struct exchange *x, unsigned slot, bool ok)
 	struct slot *s = &x->r->slots[slot];
 
 	s->fail_streak = ok ? 0 : s->fail_streak + 1;
-	if (ok) {
+	if (ok && s->penalties) {
+		lane_changed(x->r);
 		s->penalty_ns = 0;
 		s->penalties = 0;
 	}
@@ -111,6 +120,7 @@ static void penalise(struct exchange *x, unsigned slot)
 	s->penalty_ns = clock_after_ns(now, PENALTY_NS << s->penalties);
 	if (s->penalties < PENALTY_TWICE)
 		s->penalties++;
+	lane_changed(x->r);
 }
 
 /* --- dispatch ------------------------------------------------------------------------------------------------------------------ */
@@ -154,7 +164,7 @@ static char *write_head(struct exchange *x, unsigned slot, size_t *n)
 	return x->body + EX_HEADROOM - o.len;
 }
 
-void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reason, bool resident)
+void exchange_dispatch(struct exchange *x, unsigned slot, enum decide_reason reason, bool resident)
 {
 	struct router *r = x->r;
 	uint64_t now = clock_now_ns();
@@ -170,6 +180,8 @@ void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reaso
 	x->attempts++;
 	x->sent_ns = now;
 	x->deadline_ns = clock_after_ns(now, r->conf.first_ns);
+	LIST_INSERT_HEAD(&r->slots[slot].running, x, on_slot);
+	learn_sent(x, now);
 	places_sent(x);
 	if (r->page)
 		shm_set(&r->page->slot[slot].used_ns, now);
@@ -209,12 +221,14 @@ static bool reroute(struct exchange *x, bool crash)
 
 	if (!x->client || x->attempts >= ROUTER_ATTEMPTS || clock_now_ns() >= x->total_ns || !x->body)
 		return false;
-	x->tried |= 1ULL << x->slot;
+	order_set_add(&x->item.tried, (unsigned)x->slot);
 	if (!queue_has_way(x)) {
 		if (!crash)
 			return false;
-		x->tried = 0; /* its pause after the failure keeps it from being asked at once */
+		x->item.tried = (struct order_set){{0}}; /* its pause after the failure keeps it from being asked at once */
 	}
+	if (!retry_take(&r->routing.retry, &r->routing.retry_conf, clock_now_ns()))
+		return false;
 	carry_free(&x->error);
 	shm_add(&r->count->failovers, 1);
 	exchange_leave_slot(x, 0);
@@ -234,6 +248,7 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 		return;
 	count_slot(x, slot, false);
 	penalise(x, slot);
+	learn_outcome(x, connect_failed ? BREAKER_CONNECT : x->timed_out ? BREAKER_TIMEOUT : BREAKER_CRASH);
 	log_line(LOG_WARNING_, &(struct log_about){.event = LOG_EV_UPSTREAM_FAILED, .slot = name, .model = x->model->key},
 		 "slot %s %s: request failed %s the first byte: %s", name, x->model->key, x->head_sent ? "after" : "before", why);
 	if (!x->client)
@@ -277,6 +292,7 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 		return;
 	}
 	x->status = (uint16_t)head->status;
+	x->first_at_ns = now;
 	count_first(x, now - x->sent_ns);
 	if (worth_judging(head->status)) {
 		struct span type = http_header_get(head, HTTP_H_CONTENT_TYPE);
@@ -329,6 +345,15 @@ static enum blame judge_text(unsigned status, struct span text)
 	return BLAME_CLIENT;
 }
 
+static enum breaker_event blame_event(unsigned status, enum blame blame)
+{
+	if (blame == BLAME_CRASH)
+		return BREAKER_CRASH;
+	if (blame == BLAME_CLIENT || status == 400)
+		return BREAKER_CLIENT_ERROR;
+	return status == 404 ? BREAKER_NO_MODEL : status == 503 ? BREAKER_BUSY : BREAKER_SERVER_ERROR;
+}
+
 static void judge(struct exchange *x)
 {
 	struct span text = {x->error.p ? x->error.p : "", x->error.n};
@@ -339,6 +364,7 @@ static void judge(struct exchange *x)
 		count_slot(x, slot, false);
 		penalise(x, slot);
 	}
+	learn_outcome(x, blame_event(x->status, blame));
 	if (blame != BLAME_CLIENT && reroute(x, blame == BLAME_CRASH))
 		return;
 	exchange_leave_slot(x, 0);
@@ -409,6 +435,7 @@ void exchange_finished(struct exchange *x, bool ok)
 	struct shm_rslot *p = x->r->page ? &x->r->page->slot[slot] : NULL;
 
 	count_slot(x, slot, ok);
+	learn_outcome(x, !ok ? BREAKER_CRASH : x->status < 400 ? BREAKER_OK : x->status == 429 ? BREAKER_BUSY : BREAKER_CLIENT_ERROR);
 	exchange_count(x, ok ? 200 : 500);
 	if (p && ok) {
 		uint64_t old = shm_get(&p->total_ewma_ns);
@@ -448,6 +475,9 @@ void exchange_ready(struct exchange *x)
 	view_refresh(r, x->start_ns);
 	switch (x->route->kind) {
 	case ROUTE_INFER:
+		x->tenant = tenant_enter(&r->routing, x->tenant_key, x->start_ns);
+		x->item.tenant = &x->tenant->order;
+		retry_request(&r->routing.retry, &r->routing.retry_conf);
 		if (exchange_look(x))
 			queue_submit(x);
 		break;
@@ -493,6 +523,7 @@ void exchange_expired(struct exchange *x)
 		break;
 	case EX_ERROR:
 	case EX_STREAM:
+		x->timed_out = true;
 		if (x->up)
 			upstream_abandon(x->up);
 		x->up = NULL;

@@ -189,7 +189,7 @@ static void begin_one(struct exchange *x, const char *name, enum http_method met
 		answer_error(x, 400, 0, "model is required");
 		return;
 	}
-	x->model = model_find(x->r, key);
+	exchange_model(x, model_find(x->r, key));
 	can = x->model ? x->model->slots & fan_answering(x->r) : 0;
 	if (!can) {
 		if (x->route->id == ROUTE_ID_SHOW && !strchr(name, ':'))

@@ -47,6 +47,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+		struct sockaddr_storage peer = {0};
+		socklen_t len = sizeof(peer);
 		int c;
 
 		if (r->n_clients >= r->room) {
@@ -54,7 +56,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 			pause_listening(r, true);
 			break;
 		}
-		c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		c = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (c < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			log_warning("cannot accept connections for now: out of descriptors or memory; raise LimitNOFILE or lower "
 				    "limits.connections");
@@ -63,7 +65,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		}
 		if (c < 0)
 			break;
-		client_accept(r, c, l->loopback);
+		client_accept(r, c, l->loopback, (struct sockaddr *)&peer);
 	}
 	router_turn(r);
 }

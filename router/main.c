@@ -46,7 +46,7 @@ void router_publish(struct router *r)
 		return;
 	if (r->published_gen != id.gen || r->published != r->page) {
 		shm_router_clear(r->page);
-		queue_wishes_forget(r);
+		wishes_forget(r);
 		places_forget(r);
 		for (unsigned i = 0; i < PROC_SLOTS; i++)
 			shm_set(&r->page->slot[i].in_flight, r->slots[i].in_flight);
@@ -150,6 +150,7 @@ static void router_destroy(struct router *r)
 	if (r->base)
 		event_base_free(r->base);
 	free(r->models);
+	routing_fini(&r->routing);
 	free(r);
 }
 
@@ -178,7 +179,7 @@ static struct router *router_create(void)
 	r->models = calloc(ROUTER_MODELS, sizeof(*r->models));
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
 	r->poll = event_new(r->base, -1, EV_PERSIST, on_poll, r);
-	if (r->models && r->tick && r->poll && event_add(r->tick, &TICK) == 0)
+	if (r->models && routing_init(&r->routing) && r->tick && r->poll && event_add(r->tick, &TICK) == 0)
 		return r;
 fail:
 	router_destroy(r);

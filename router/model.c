@@ -43,25 +43,3 @@ bool model_key(const char *name, char key[ROUTER_KEY])
 		memcpy(key + len, ":latest", sizeof(":latest"));
 	return true;
 }
-
-struct model *model_find(struct router *r, const char *key)
-{
-	for (unsigned i = 0; i < r->n_models; i++)
-		if (strcmp(r->models[i].key, key) == 0)
-			return &r->models[i];
-	return NULL;
-}
-
-struct model *model_intern(struct router *r, const char *key)
-{
-	struct model *m = model_find(r, key);
-
-	if (m || r->n_models == ROUTER_MODELS)
-		return m;
-	m = &r->models[r->n_models++];
-	memset(m, 0, sizeof(*m));
-	memcpy(m->key, key, strlen(key) + 1);
-	TAILQ_INIT(&m->waiting);
-	m->wish = -1;
-	return m;
-}

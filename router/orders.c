@@ -83,6 +83,7 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 	for (unsigned i = 0; i < PROC_SLOTS; i++)
 		if (memcmp(&r->conf.slots[i].addr, &conf->slots[i].addr, sizeof(conf->slots[i].addr)) != 0) {
 			r->slots[i].moves++; /* busy ones go when they are done */
+			routing_forget_slot(r, i);
 			upstream_drop_idle(r, (int)i);
 		}
 	r->conf = *conf;
@@ -97,6 +98,7 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 		event_base_loopbreak(r->base);
 		return;
 	}
+	routing_take(r);
 	r->configured = true;
 	router_publish(r);
 	view_refresh(r, clock_now_ns());

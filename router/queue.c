@@ -1,53 +1,20 @@
-/* Now, later or no: requests wait here, not in Ollama, and are bound to an instance only when it has a place free. */
+/* Now, later or no: requests wait here, not in Ollama, and are bound to an instance only when it has a place free.
+ *
+ * routing.order holds who waits and says who goes next; decision.c says where to, and may have somebody wait although a place is free. */
 #include "router/router.h"
 
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
-#include "base/log.h"
 
-/* Not ready now, but somebody is at it: it starts, heals, or its worker drains it only to start it again. */
-static bool coming(const struct slot *s)
+#define PASSES_MOST 32 /* of those that would rather wait, looked at in one turn */
+
+bool queue_has_way(struct exchange *x)
 {
-	bool wanted = s->wanted == SHM_WANT_RUN || (s->wanted == SHM_WANT_DRAIN && s->child == SHM_CHILD_STOPPING);
+	enum decide_verdict v = decision_make(x, clock_now_ns())->result.verdict;
 
-	return wanted && s->child != SHM_CHILD_QUARANTINED && s->state != SHM_STATE_QUARANTINED &&
-	       !(s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY);
-}
-
-static struct pick_result decide(struct router *r, const struct exchange *x, uint64_t now_ns)
-{
-	struct pick_slot facts[PROC_SLOTS] = {0};
-	const struct model *m = x->model;
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < PROC_SLOTS; i++) {
-		const struct slot *s = &r->slots[i];
-		uint64_t bit = 1ULL << i;
-
-		if (!s->used || !(m->slots & bit))
-			continue;
-		n = i + 1;
-		facts[i] = (struct pick_slot){
-			.has = true,
-			.resident = m->resident & bit,
-			.loading = (m->loading & bit) || m->wish == (int)i,
-			.failed = m->failed & bit,
-			.ready = s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY,
-			.coming = coming(s),
-			.avoid = s->penalty_ns > now_ns || (x->tried & bit),
-			.places = r->conf.slots[i].places,
-			.in_flight = view_in_flight(r, i),
-		};
-	}
-	return pick(facts, n, r->rotate++);
-}
-
-bool queue_has_way(const struct exchange *x)
-{
-	enum pick_verdict v = decide(x->r, x, clock_now_ns()).verdict;
-
-	return v == PICK_TAKE || v == PICK_WAIT || v == PICK_LOAD || v == PICK_LOADING;
+	return v == DECIDE_TAKE || v == DECIDE_WAIT || v == DECIDE_LOAD || v == DECIDE_LOADING;
 }
 
 /* --- places ------------------------------------------------------------------------------------------------------------------ */
@@ -58,11 +25,21 @@ static void publish_in_flight(struct router *r, unsigned slot)
 		atomic_store_explicit(&r->page->slot[slot].in_flight, r->slots[slot].in_flight, memory_order_seq_cst);
 }
 
+static bool may_generate(struct router *r)
+{
+	return !r->conf.active || view_active(r) < r->conf.active;
+}
+
+static bool has_room(struct router *r, unsigned slot)
+{
+	return r->slots[slot].used && view_in_flight(r, slot) < r->conf.slots[slot].places;
+}
+
 /* Take a place.  With several routers: publish the claim, then look; two that claim at once both see each other and at least
  * one steps back, so an instance never gets more than its places. */
 static bool place_take(struct router *r, unsigned slot)
 {
-	if (r->conf.active && view_active(r) >= r->conf.active)
+	if (!may_generate(r))
 		return false;
 	r->slots[slot].in_flight++;
 	publish_in_flight(r, slot);
@@ -78,18 +55,10 @@ static bool place_take(struct router *r, unsigned slot)
 
 static void place_free(struct router *r, unsigned slot)
 {
-	uint64_t now = clock_now_ns();
-
 	r->slots[slot].in_flight--;
 	r->active--;
 	shm_set(&r->count->active, r->active);
 	publish_in_flight(r, slot);
-	if (r->last_release_ns) {
-		uint64_t gap = now - r->last_release_ns;
-
-		r->drain_rate_ns = r->drain_rate_ns ? (r->drain_rate_ns * 7 + gap) / 8 : gap;
-	}
-	r->last_release_ns = now;
 }
 
 void place_release(struct router *r, unsigned slot, uint64_t hold_ns)
@@ -118,73 +87,25 @@ static void ghosts_tick(struct router *r, uint64_t now_ns)
 
 unsigned queue_retry_after_s(const struct router *r)
 {
-	uint64_t per = r->drain_rate_ns ? r->drain_rate_ns : NS_PER_S;
-	uint64_t s = (per * (r->n_waiting + 1) + NS_PER_S - 1) / NS_PER_S;
-
-	return s < 1 ? 1 : s > 120 ? 120 : (unsigned)s;
+	return order_retry_after_s(&r->routing.order, clock_now_ns());
 }
 
-/* --- wishes: which model a worker should load ---------------------------------------------------------------------------------- */
+/* --- in and out ---------------------------------------------------------------------------------------------------------------- */
 
-static void wish_clear(struct router *r, struct model *m)
+static struct exchange *exchange_of(struct order_item *item)
 {
-	struct shm_wish none = {0};
-
-	if (m->wish < 0)
-		return;
-	if (r->page)
-		shm_wish_publish(r->page, (unsigned)m->wish, m->wish_n, &none);
-	r->slots[m->wish].wishes &= (uint8_t) ~(1U << m->wish_n);
-	m->wish = -1;
+	return container_of(item, struct exchange, item);
 }
 
-static void wish_say(struct router *r, const struct model *m)
+static struct model *model_of(struct order_lane *lane)
 {
-	struct shm_wish w = {.gen = r->conf.common.gen, .kind = SHM_WISH_WARM, .since_ns = m->wish_ns};
-
-	memcpy(w.model, m->key, strlen(m->key) + 1);
-	shm_wish_publish(r->page, (unsigned)m->wish, m->wish_n, &w);
+	return container_of(lane, struct model, lane);
 }
 
-static void wish_make(struct router *r, struct model *m, unsigned slot, uint64_t now_ns)
+static void count_waiting(struct router *r)
 {
-	struct slot *s = &r->slots[slot];
-	for (unsigned i = 0; i < SHM_WISHES && r->page; i++) {
-		if (s->wishes & (1U << i))
-			continue;
-		s->wishes |= (uint8_t)(1U << i);
-		m->wish = (int8_t)slot;
-		m->wish_n = (uint8_t)i;
-		m->wish_ns = now_ns;
-		wish_say(r, m);
-		log_line(LOG_INFO_, &(struct log_about){.slot = r->conf.slots[slot].name, .model = m->key},
-			 "slot %s %s: asked to load it, %u waiting", r->conf.slots[slot].name, m->key, m->n_waiting);
-		return;
-	}
+	shm_set(&r->count->waiting, r->routing.order.n);
 }
-
-void queue_wishes_forget(struct router *r)
-{
-	for (unsigned i = 0; i < r->n_models; i++)
-		r->models[i].wish = -1;
-	for (unsigned i = 0; i < PROC_SLOTS; i++)
-		r->slots[i].wishes = 0;
-}
-
-/* A wish ends when it is fulfilled, has failed, lost its slot, or nobody waits any more. */
-static void wish_check(struct router *r, struct model *m)
-{
-	uint64_t bit;
-
-	if (m->wish < 0)
-		return;
-	bit = 1ULL << m->wish;
-	if (!m->n_waiting || (m->resident & bit) || (m->failed & bit) || !(m->slots & bit) ||
-	    r->slots[m->wish].state != SHM_STATE_READY)
-		wish_clear(r, m);
-}
-
-/* --- the queue ---------------------------------------------------------------------------------------------------------------- */
 
 static void set_attributed(struct router *r, struct exchange *x, int slot)
 {
@@ -201,51 +122,54 @@ static void set_attributed(struct router *r, struct exchange *x, int slot)
 	}
 }
 
-void queue_remove(struct exchange *x)
+/* The instance that one who waits would most likely go to: where fewest are, by share of places. */
+static int likely(struct router *r, const struct order_lane *lane)
+{
+	int best = -1;
+	double least = 0;
+
+	for (uint64_t bits = lane->slots.bits[0]; bits; bits &= bits - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(bits);
+		double share = (double)(r->slots[i].in_flight + r->slots[i].queued) / (r->conf.slots[i].places + 1e-9);
+
+		if (best < 0 || share < least) {
+			best = (int)i;
+			least = share;
+		}
+	}
+	return best;
+}
+
+static void left_queue(struct exchange *x, uint64_t now_ns)
 {
 	struct router *r = x->r;
 
-	TAILQ_REMOVE(&x->model->waiting, x, wait);
-	x->model->n_waiting--;
-	r->n_waiting--;
-	shm_set(&r->count->waiting, r->n_waiting);
+	count_waiting(r);
 	set_attributed(r, x, -1);
-	x->queue_ns += clock_now_ns() - x->wait_since_ns;
+	x->queue_ns += now_ns - x->wait_since_ns;
 	wish_check(r, x->model);
 }
 
-static void enqueue(struct exchange *x, uint64_t now_ns, const struct pick_result *p)
+void queue_remove(struct exchange *x)
 {
-	struct router *r = x->r;
-	bool loading = p->verdict == PICK_LOAD || p->verdict == PICK_LOADING;
-
-	x->state = EX_WAIT;
-	x->wait_since_ns = now_ns;
-	/* A load takes as long as it takes; a place must come within the queue's deadline. */
-	x->deadline_ns = loading ? x->total_ns : clock_after_ns(now_ns, r->conf.queue_ns);
-	if (x->deadline_ns > x->total_ns)
-		x->deadline_ns = x->total_ns;
-	TAILQ_INSERT_TAIL(&x->model->waiting, x, wait);
-	x->model->n_waiting++;
-	r->n_waiting++;
-	shm_set(&r->count->waiting, r->n_waiting);
-	queue_poll(r, true);
+	order_remove(&x->r->routing.order, &x->item);
+	left_queue(x, clock_now_ns());
 }
 
 /* No place will ever come, as things stand: say so.  True when the exchange has been answered. */
-static bool refuse(struct exchange *x, enum pick_verdict v)
+static bool refuse(struct exchange *x, enum decide_verdict v)
 {
 	switch (v) {
-	case PICK_UNKNOWN:
+	case DECIDE_UNKNOWN:
 		answer_no_model(x);
 		return true;
-	case PICK_NEVER:
+	case DECIDE_NEVER:
 		answer_error(x, 503, 5,
-			     "no instance that has the model '%s' takes requests: all are drained, stopped or quarantined; see "
-			     "`tsactl instances`",
+			     "no instance that has the model '%s' takes requests: all are drained, stopped or quarantined, or lack what the "
+			     "request requires; see `tsactl instances`",
 			     x->model->key);
 		return true;
-	case PICK_FAILED:
+	case DECIDE_FAILED:
 		answer_error(x, 503, 10,
 			     "every instance that has the model '%s' failed to load it; see `tsactl instances` for the reason",
 			     x->model->key);
@@ -255,25 +179,105 @@ static bool refuse(struct exchange *x, enum pick_verdict v)
 	}
 }
 
-/* Try to bind one exchange.  True when it left the queue: dispatched or answered. */
-static bool attempt(struct exchange *x, uint64_t now_ns, struct pick_result *p)
+static bool is_final(enum decide_verdict v)
+{
+	return v == DECIDE_UNKNOWN || v == DECIDE_NEVER || v == DECIDE_FAILED;
+}
+
+/* Send it where the decision says.  False: the place is gone. */
+static bool go(struct exchange *x, const struct decision *d, uint64_t now_ns)
 {
 	struct router *r = x->r;
+	unsigned slot = (unsigned)d->result.slot;
+	enum decide_reason reason = d->result.reason;
 
-	*p = decide(r, x, now_ns);
-	if (p->verdict == PICK_TAKE && place_take(r, p->slot)) {
-		if (x->state == EX_WAIT)
-			queue_remove(x);
-		exchange_dispatch(x, p->slot, p->reason, x->model->resident & (1ULL << p->slot));
+	if (!place_take(r, slot))
+		return false;
+	if (x->item.flow) {
+		order_take(&r->routing.order, &x->item);
+		left_queue(x, now_ns);
+	} else {
+		order_charge(&r->routing.order, &x->item);
+	}
+	decision_keep(r);
+	exchange_dispatch(x, slot, reason, x->model->resident & (1ULL << slot));
+	return true;
+}
+
+/* --- a new one ------------------------------------------------------------------------------------------------------------------- */
+
+static void refuse_busy(struct exchange *x, enum order_refusal why)
+{
+	struct router *r = x->r;
+	unsigned retry = queue_retry_after_s(r);
+	uint64_t wait = order_wait_ns(&r->routing.order, &x->item, clock_now_ns());
+
+	wish_check(r, x->model);
+	x->waited = true;
+	x->ahead = r->routing.order.n;
+	x->guess_ns = wait == UINT64_MAX ? 0 : wait;
+	if (why == ORDER_REFUSE_COUNT)
+		answer_error(x, 429, retry, "the service is busy: %u requests wait already; try again in %u s", r->routing.order.n, retry);
+	else if (why == ORDER_REFUSE_BYTES)
+		answer_error(x, 429, retry, "the service is busy: the requests that wait are too large together; try again in %u s", retry);
+	else
+		answer_error(x, 429, retry, "the service is busy: this request would wait about %llu s, which is too long; try again in %u s",
+			     (unsigned long long)(x->guess_ns / NS_PER_S), retry);
+}
+
+/* One that was under way already keeps its place in the order, and no limit counts. */
+static enum order_refusal add(struct exchange *x, uint64_t now_ns)
+{
+	struct order *o = &x->r->routing.order;
+
+	x->item.bytes = x->body_cap;
+	if (!x->attempts || LIST_EMPTY(&o->spare))
+		return order_add(o, &x->item, now_ns);
+	order_put_back(o, &x->item);
+	return ORDER_REFUSE_NONE;
+}
+
+static uint64_t wait_most_ns(const struct exchange *x)
+{
+	const struct proc_routing *p = &x->r->conf.routing;
+
+	return x->item.class == ORDER_INTERACTIVE ? p->interactive.wait_ns : x->item.class == ORDER_BATCH ? p->batch.wait_ns : p->normal.wait_ns;
+}
+
+static void enqueue(struct exchange *x, uint64_t now_ns, const struct decide_result *d)
+{
+	struct router *r = x->r;
+	bool loading = d && (d->verdict == DECIDE_LOAD || d->verdict == DECIDE_LOADING);
+	enum order_refusal why = add(x, now_ns);
+
+	if (why != ORDER_REFUSE_NONE) {
+		refuse_busy(x, why);
+		return;
+	}
+	if (!x->waited)
+		order_position(&r->routing.order, &x->item, &x->ahead, &x->guess_ns);
+	x->waited = true;
+	x->state = EX_WAIT;
+	x->wait_since_ns = now_ns;
+	/* A load takes as long as it takes; a place must come within the deadline of the class. */
+	x->deadline_ns = loading ? x->total_ns : clock_after_ns(now_ns, wait_most_ns(x));
+	if (x->deadline_ns > x->total_ns)
+		x->deadline_ns = x->total_ns;
+	count_waiting(r);
+	set_attributed(r, x, d && d->slot >= 0 ? d->slot : likely(r, &x->model->lane));
+	if (d && d->verdict == DECIDE_LOAD && x->model->wish < 0)
+		wish_make(r, x->model, (unsigned)d->slot, now_ns);
+	queue_poll(r, true);
+}
+
+/* Some instance of the lane could take it at once, or there is none and the decision has to say why. */
+static bool worth_deciding(struct router *r, const struct order_lane *lane)
+{
+	if (!lane->slots.bits[0])
 		return true;
-	}
-	if (p->verdict == PICK_UNKNOWN || p->verdict == PICK_NEVER || p->verdict == PICK_FAILED) {
-		if (x->state == EX_WAIT)
-			queue_remove(x);
-		return refuse(x, p->verdict);
-	}
-	if (p->verdict == PICK_LOAD && x->model->wish < 0)
-		wish_make(r, x->model, p->slot, now_ns);
+	for (uint64_t bits = lane->slots.bits[0]; bits; bits &= bits - 1)
+		if (has_room(r, (unsigned)__builtin_ctzll(bits)))
+			return may_generate(r);
 	return false;
 }
 
@@ -281,81 +285,106 @@ void queue_submit(struct exchange *x)
 {
 	struct router *r = x->r;
 	uint64_t now = clock_now_ns();
-	struct pick_result p;
+	struct decision *d = NULL;
 
 	view_refresh(r, now);
+	learn_expect(x, now);
+	x->item.lane = &x->model->lane;
 	/* Those who came first go first. */
-	if (x->model->n_waiting)
-		p = decide(r, x, now);
-	else if (attempt(x, now, &p))
-		return;
-	if (r->n_waiting >= r->conf.queue) {
-		unsigned retry = queue_retry_after_s(r);
-
-		wish_check(r, x->model);
-		answer_error(x, 429, retry, "the service is busy: %u requests wait already; try again in %u s", r->n_waiting,
-			     retry);
-		return;
+	if (x->model->lane.waiting)
+		queue_pump(r);
+	lane_refresh(r, x->model, now);
+	if (worth_deciding(r, &x->model->lane)) {
+		d = decision_make(x, now);
+		if (d->result.verdict == DECIDE_TAKE && go(x, d, now))
+			return;
+		if (refuse(x, d->result.verdict))
+			return;
 	}
-	enqueue(x, now, &p);
-	if (p.verdict == PICK_WAIT || p.verdict == PICK_LOAD || p.verdict == PICK_LOADING)
-		set_attributed(r, x, (int)p.slot);
-	else
-		set_attributed(r, x, -1);
-	/* The wish was made before anybody waited for it. */
-	if (p.verdict == PICK_LOAD && x->model->wish < 0)
-		wish_make(r, x->model, p.slot, now);
+	enqueue(x, now, d ? &d->result : NULL);
 }
 
-/* The oldest waiter of a model, if it may go now.  Who has failed on an instance already may wait for another one: those behind it
- * may not have to. */
-static struct exchange *first_ready(struct router *r, struct model *m, uint64_t now_ns)
+/* --- those that wait --------------------------------------------------------------------------------------------------------------- */
+
+/* One of a lane that no instance can take now: what stands in its way stands in the way of all of them. */
+static void lane_look(struct router *r, struct model *m, uint64_t now_ns)
 {
-	struct exchange *x;
+	while (m->lane.waiting) {
+		struct exchange *x = exchange_of(LIST_FIRST(&m->lane.flows)->root);
+		const struct decide_result *d = &decision_make(x, now_ns)->result;
 
-	TAILQ_FOREACH(x, &m->waiting, wait)
-	{
-		struct pick_result p = decide(r, x, now_ns);
-
-		if (p.verdict == PICK_LOAD && m->wish < 0)
-			wish_make(r, m, p.slot, now_ns);
-		else if (p.verdict != PICK_WAIT && p.verdict != PICK_LOADING && p.verdict != PICK_SOON && p.verdict != PICK_LOAD)
-			return x;
-		if (!x->tried)
-			break;
+		if (d->verdict == DECIDE_LOAD && m->wish < 0)
+			wish_make(r, m, (unsigned)d->slot, now_ns);
+		if (d->spread >= 0 && m->wish < 0)
+			wish_make(r, m, (unsigned)d->spread, now_ns);
+		if (!is_final(d->verdict))
+			return;
+		decision_keep(r);
+		queue_remove(x);
+		refuse(x, d->verdict);
 	}
-	return NULL;
 }
 
-/* Who may go now and has waited longest; the pick is repeated by attempt(). */
-static struct exchange *next_ready(struct router *r, uint64_t now_ns)
+static void lanes_look(struct router *r, uint64_t now_ns)
 {
-	struct exchange *best = NULL;
+	struct order_lane *l, *next;
 
-	for (unsigned i = 0; i < r->n_models; i++) {
-		struct exchange *x = r->models[i].n_waiting ? first_ready(r, &r->models[i], now_ns) : NULL;
+	for (l = LIST_FIRST(&r->routing.order.busy); l; l = next) {
+		struct model *m = model_of(l);
 
-		if (x && (!best || x->start_ns < best->start_ns))
-			best = x;
+		next = LIST_NEXT(l, busy);
+		if (m->lane_epoch == r->routing.lane_epoch)
+			continue;
+		lane_refresh(r, m, now_ns);
+		if (!l->slots.bits[0] || r->conf.routing.spread_ns)
+			lane_look(r, m, now_ns);
 	}
-	return best;
+}
+
+static struct order_set free_set(struct router *r)
+{
+	struct order_set set = {{0}};
+
+	for (unsigned i = 0; i < PROC_SLOTS; i++)
+		if (has_room(r, i))
+			order_set_add(&set, i);
+	return set;
+}
+
+static void pump(struct router *r, uint64_t now_ns)
+{
+	struct order_set room = free_set(r);
+	struct order_item *item;
+	unsigned passes = 0;
+
+	order_round(&r->routing.order);
+	while (passes < PASSES_MOST && may_generate(r) && (item = order_best(&r->routing.order, &room))) {
+		struct exchange *x = exchange_of(item);
+		struct decision *d = decision_make(x, now_ns);
+		int slot = d->result.slot;
+
+		if (d->result.verdict == DECIDE_TAKE && go(x, d, now_ns)) {
+			if (!has_room(r, (unsigned)slot))
+				order_set_del(&room, (unsigned)slot);
+			continue;
+		}
+		passes++;
+		order_pass(&r->routing.order, item);
+	}
 }
 
 void queue_pump(struct router *r)
 {
 	uint64_t now = clock_now_ns();
-	struct exchange *x;
-	struct pick_result p;
 
-	if (!r->n_waiting)
+	if (!r->routing.order.n)
 		queue_poll(r, false);
-	if (r->pumping || !r->n_waiting)
+	if (r->pumping || !r->routing.order.n)
 		return;
 	r->pumping = true;
 	view_refresh(r, now);
-	while ((r->conf.active == 0 || r->active < r->conf.active) && (x = next_ready(r, now)))
-		if (!attempt(x, now, &p))
-			break;
+	lanes_look(r, now);
+	pump(r, now);
 	r->pumping = false;
 }
 
@@ -370,9 +399,10 @@ void queue_say_again(struct router *r)
 		publish_in_flight(r, i);
 		shm_set(&r->page->slot[i].queued, r->slots[i].queued);
 		shm_set(&r->page->slot[i].fail_streak, r->slots[i].fail_streak);
+		breaker_publish(r, i);
 	}
 	shm_set(&r->count->active, r->active);
-	shm_set(&r->count->waiting, r->n_waiting);
+	count_waiting(r);
 	shm_set(&r->count->conns, r->n_clients);
 }
 
@@ -380,6 +410,7 @@ void queue_tick(struct router *r, uint64_t now_ns)
 {
 	ghosts_tick(r, now_ns);
 	view_refresh(r, now_ns);
+	routing_tick(r);
 	for (unsigned i = 0; i < r->n_models; i++)
 		wish_check(r, &r->models[i]);
 	queue_pump(r);

@@ -186,9 +186,11 @@ void relay_bytes(struct exchange *x, struct span *parts, unsigned n, bool done)
 	struct router *r = x->r;
 
 	x->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.gap_ns);
-	if (x->watch.shape != STREAM_NONE)
-		for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		if (x->watch.shape != STREAM_NONE)
 			stream_watch_feed(&x->watch, parts[i].p, parts[i].n);
+		learn_tail(x, parts[i].p, parts[i].n);
+	}
 	if (done) {
 		complete(x, parts, n);
 		return;

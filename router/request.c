@@ -117,7 +117,7 @@ bool exchange_route(struct exchange *x, const struct http_head *h)
 	}
 	if (!type.n || !span_copy(x->content_type, sizeof(x->content_type), type))
 		snprintf(x->content_type, sizeof(x->content_type), "application/json");
-	return check_kind(x);
+	return check_kind(x) && (x->route->kind != ROUTE_INFER || session_head(x, h));
 }
 
 /* --- model --------------------------------------------------------------------------------------------------------------------- */
@@ -250,7 +250,7 @@ static bool resolve(struct exchange *x, const char *name, bool *is_default)
 	} else {
 		memcpy(x->model_text, name, strlen(name) + 1);
 	}
-	x->model = model_find(x->r, key);
+	exchange_model(x, model_find(x->r, key));
 	if (!x->model || !x->model->slots) {
 		answer_no_model(x);
 		return false;
@@ -268,6 +268,14 @@ static bool asks_unload(const struct exchange *x, const struct view *v)
 
 	return empty && ((keep->kind == VIEW_NUMBER && keep->raw.p[0] == '0' && strtod(keep->raw.p, NULL) == 0.0) ||
 			 (keep->kind == VIEW_STRING && (span_eq(keep->raw, SPAN_LIT("\"0\"")) || span_eq(keep->raw, SPAN_LIT("\"0s\"")))));
+}
+
+/* The answer's limit; 0: none. */
+static uint32_t most_tokens(const struct view_value *v)
+{
+	unsigned long long n = v->kind == VIEW_NUMBER && v->raw.p[0] != '-' ? strtoull(v->raw.p, NULL, 10) : 0;
+
+	return n < UINT32_MAX ? (uint32_t)n : 0;
 }
 
 static bool look_json(struct exchange *x)
@@ -295,12 +303,14 @@ static bool look_json(struct exchange *x)
 	x->embed = is_embed_route(x->route);
 	x->stream = v.at[VIEW_K_STREAM].kind == VIEW_TRUE || (v.at[VIEW_K_STREAM].kind <= VIEW_NULL && x->route->default_stream);
 	x->text_bytes = v.text_bytes;
+	x->most_tokens = most_tokens(&v.at[VIEW_K_MAX_TOKENS]);
 	if (asks_unload(x, &v)) {
 		answer_error(x, 403, 0, "models are loaded and unloaded by tsa; the operator can do it with `tsactl unload NAME MODEL`");
 		return false;
 	}
 	if (!resolve(x, name, &is_default))
 		return false;
+	session_body(x, &v);
 	snprintf(quoted, sizeof(quoted), "\"%s\"", x->model_text);
 	n = plan_edits(x, &v, is_default ? quoted : NULL, edits);
 	apply(x, edits, n);

@@ -4,7 +4,7 @@
  * answered in order); an exchange owns at most one upstream.  When the client goes first, the exchange lives on without it
  * (parked) until its upstream may be closed.  Who points to whom:
  *
- *     client <-> exchange <-> upstream -> slot          lists: router.clients, model.waiting, slot.idle, slot.busy
+ *     client <-> exchange <-> upstream -> slot          lists: router.clients, routing.order, slot.running, slot.idle, router.busy
  */
 #pragma once
 
@@ -16,10 +16,11 @@
 #include "base/span.h"
 #include "http/dialect.h"
 #include "http/http.h"
+#include "http/usage.h"
 #include "http/view.h"
 #include "proc/proc.h"
-#include "route/pick.h"
 #include "router/conn.h"
+#include "router/routing.h"
 #include "shm/hist.h"
 #include "shm/reader.h"
 #include "shm/writer.h"
@@ -47,6 +48,8 @@
 #define ROUTER_ROOM_NS   (1 * NS_PER_S) /* where connections are short, one that idles so long makes room for another */
 
 #define ROUTER_HEAD_OUT 8192 /* an answer head towards a client */
+
+struct sockaddr;
 
 /* First member of what is freed at the end of the turn. */
 struct grave {
@@ -95,10 +98,11 @@ struct client {
 	bool fresh;    /* nothing of the next head has come yet */
 	bool turning;  /* client_turn is on the stack */
 	bool loopback; /* came by a listener of which that is true */
+	uint64_t peer; /* of its address, for who has no key; 0: this machine */
 };
 
 void client_tick(struct router *r, uint64_t now_ns);
-void client_accept(struct router *r, int fd, bool loopback);
+void client_accept(struct router *r, int fd, bool loopback, const struct sockaddr *peer);
 void client_free(struct client *cl, bool reset);
 /* The exchange's answer is complete: go on with the next request, or close. */
 void client_done(struct client *cl);
@@ -125,7 +129,11 @@ struct exchange {
 	struct upstream *up;
 	struct model *model; /* what it waits for or runs on; NULL: none */
 	const struct route *route;
-	TAILQ_ENTRY(exchange) wait; /* model.waiting */
+	struct order_item item;         /* class, expected tokens and work; waits in routing.order in state WAIT */
+	struct tenant *tenant;
+	struct pair *pair;              /* it runs on; NULL: none, or nothing is learned */
+	struct breaker_ticket ticket;
+	LIST_ENTRY(exchange) on_slot;   /* slot.running */
 	LIST_ENTRY(exchange) link;  /* router.exchanges */
 	uint64_t id;                /* shown as 16 hex digits */
 	uint64_t deadline_ns;       /* of the present state */
@@ -135,8 +143,19 @@ struct exchange {
 	uint64_t due_ns;   /* sent, and an answer should have begun by then */
 	uint64_t queue_ns; /* waited, summed over attempts */
 	uint64_t wait_since_ns;
-	uint64_t tried;      /* slots that failed it */
-	uint64_t text_bytes; /* of the prompt */
+	uint64_t first_at_ns; /* first byte of the present attempt's answer; 0: none yet */
+	uint64_t guess_ns;    /* predicted wait when it came into the queue */
+	uint64_t tenant_key;
+	uint64_t session;  /* of route/affinity.h; 0: none */
+	uint64_t required; /* capability tags that the instance must have, and that it had better have */
+	uint64_t optional;
+	uint64_t text_bytes;  /* of the prompt */
+	uint32_t most_tokens; /* the answer's limit; 0: none */
+	uint32_t ahead;       /* how many were before it when it came into the queue */
+	float fit;            /* of its model in its category, 0..1; 0: not known */
+	float complexity;     /* 0..1 */
+	float confidence;     /* in the category */
+	int16_t category;     /* of the taxonomy; -1: not known */
 	char *body;          /* request body, EX_HEADROOM bytes of head space before it; freed with the first answer byte */
 	size_t body_len;
 	size_t body_cap;
@@ -156,7 +175,7 @@ struct exchange {
 	uint8_t state;     /* enum exchange_state */
 	uint8_t attempts;
 	uint8_t method;   /* enum http_method */
-	uint8_t reason;   /* enum pick_reason */
+	uint8_t reason;   /* enum decide_reason */
 	int8_t slot;      /* chosen; -1 none */
 	int8_t queued_at; /* slot whose `queued` counts it; -1 none */
 	bool stream;      /* a stream was asked for */
@@ -167,9 +186,16 @@ struct exchange {
 	bool begun;     /* its answer, on the present slot */
 	bool timed_out; /* the first byte did not come */
 	bool counted;
+	bool ticketed;  /* its attempt has a ticket that is not reported yet */
+	bool waited;    /* it was in the queue */
+	bool at_home;   /* sent where its session is */
+	bool automatic; /* tsa chose the model */
+	bool secondary; /* its category is not the first of its model */
 	uint8_t framing; /* of the instance's answer */
 	bool reused;                 /* its upstream connection had served before: a silent close is not the instance's fault */
 	bool cold;                   /* sent to a slot that did not have the model resident */
+	uint16_t recent_n;
+	char recent[USAGE_TAIL];     /* the end of the answer so far */
 	char model_text[ROUTER_KEY]; /* the model as it is sent upstream */
 	char tail[80];               /* last path segment of /v1/models/X and /api/blobs/X */
 	char content_type[160];      /* of the request, for audio's multipart boundary */
@@ -193,7 +219,7 @@ void exchange_free(struct exchange *x);
 /* The body is complete: decide. */
 void exchange_ready(struct exchange *x);
 /* `slot` has been chosen and a place taken: send. */
-void exchange_dispatch(struct exchange *x, unsigned slot, enum pick_reason reason, bool resident);
+void exchange_dispatch(struct exchange *x, unsigned slot, enum decide_reason reason, bool resident);
 /* It has no answer, and will not get one where it was sent: try elsewhere, or there later. */
 void exchange_take_back(struct exchange *x);
 /* Its deadline has passed. */
@@ -271,8 +297,10 @@ struct place_watch {
 
 struct model {
 	char key[ROUTER_KEY];           /* normalised: model_key() */
-	TAILQ_HEAD(, exchange) waiting; /* oldest first */
-	unsigned n_waiting;
+	struct order_lane lane;
+	uint64_t lane_epoch; /* of routing when lane.slots was made */
+	unsigned users;      /* exchanges that name it */
+	uint64_t hash;       /* of key */
 	uint64_t slots;    /* bit per slot that has it in its store */
 	uint64_t resident; /* bit per slot that has it in memory and answering */
 	uint64_t failed;   /* bit per slot whose last load of it failed */
@@ -282,18 +310,31 @@ struct model {
 	uint64_t wish_ns; /* when it was made */
 	bool embed_only;
 	struct place_watch at[PROC_SLOTS];
+	uint64_t flags; /* SHM_MODEL_* of some instance that has it */
+	uint64_t size_bytes;
+	uint64_t load_ns;              /* its last load took so long; 0 not known */
+	uint32_t context[PROC_SLOTS];  /* tokens per place; 0 not known */
+	uint16_t pair[PROC_SLOTS];     /* index + 1 in routing.pairs; 0 none */
+	struct speed prefill, decode;  /* over the fleet */
+	struct speed text;             /* bytes per token */
+	struct speed_output output[ORDER_CLASSES];
+	float prefill_ns, decode_ns, expect[ORDER_CLASSES]; /* as of figures_ns */
+	uint64_t figures_ns;
 };
 
 /* "Qwen3:8B" -> "qwen3:8b", "tiny" -> "tiny:latest", "registry.ollama.ai/library/x:y" -> "x:y".  False: too long or not a name. */
 bool model_key(const char *name, char key[ROUTER_KEY]);
 struct model *model_find(struct router *r, const char *key);
-/* Find or remember.  NULL when ROUTER_MODELS are known already. */
+/* Find or remember; a name that no instance has and nobody asks for makes room.  NULL: there are ROUTER_MODELS others. */
 struct model *model_intern(struct router *r, const char *key);
+/* What the exchange is about, from now on. */
+void exchange_model(struct exchange *x, struct model *m);
 
 /* --- view.c: the board as this router sees it ------------------------------------------------------------------------------------ */
 
 struct slot {
 	LIST_HEAD(, upstream) idle; /* pooled connections, last used first */
+	LIST_HEAD(, exchange) running;
 	unsigned n_idle;
 	unsigned in_flight; /* ours */
 	unsigned fail_streak;
@@ -320,6 +361,10 @@ struct slot {
 	uint8_t wishes;  /* bit per wish of ours in use */
 	bool used;
 	bool known; /* its models have been seen */
+	bool adopted;
+	bool vram;               /* some model of it is in a GPU */
+	uint32_t cache;          /* changes when its Ollama is another process: what it held is gone */
+	uint64_t resident_bytes; /* of its models */
 	char version[32];
 };
 
@@ -334,14 +379,12 @@ unsigned view_active(struct router *r);
 void queue_submit(struct exchange *x);
 void queue_remove(struct exchange *x);
 /* An instance that has not failed this request could take it, now or when it has a place. */
-bool queue_has_way(const struct exchange *x);
+bool queue_has_way(struct exchange *x);
 /* Something changed: a place is free, a model resident, a slot ready. */
 void queue_pump(struct router *r);
 /* Give the place of a dispatched exchange back; `hold_ns` > 0: only after so long. */
 void place_release(struct router *r, unsigned slot, uint64_t hold_ns);
 void queue_tick(struct router *r, uint64_t now_ns);
-/* The page is a clean one: who still waits for a load wishes for it again. */
-void queue_wishes_forget(struct router *r);
 /* What is on our page and others act by, written anew. */
 void queue_say_again(struct router *r);
 /* Look at the board every few milliseconds while somebody waits. */
@@ -357,6 +400,23 @@ void places_left(struct exchange *x);
 void places_tick(struct router *r, uint64_t now_ns);
 /* The page is a clean one: nothing was told yet. */
 void places_forget(struct router *r);
+
+/* --- wish.c: which model a worker should load ---------------------------------------------------------------------------------- */
+
+void wish_make(struct router *r, struct model *m, unsigned slot, uint64_t now_ns);
+/* Publish it once more. */
+void wish_say(struct router *r, const struct model *m);
+/* A wish ends when it is fulfilled, has failed, lost its slot, or nobody waits any more. */
+void wish_check(struct router *r, struct model *m);
+/* The page is a clean one: who still waits for a load wishes for it again. */
+void wishes_forget(struct router *r);
+
+/* --- session.c: who asks, how urgently, in which conversation -------------------------------------------------------------------- */
+
+/* What the head says of it.  False: answered. */
+bool session_head(struct exchange *x, const struct http_head *h);
+/* What the body says; its model is known. */
+void session_body(struct exchange *x, const struct view *v);
 
 /* --- upstream.c: an instance's side of the wire ----------------------------------------------------------------------------------- */
 
@@ -463,12 +523,10 @@ struct router {
 	LIST_HEAD(, upstream) busy;
 	unsigned n_clients;
 	unsigned room; /* clients at a time */
-	unsigned n_waiting;
 	unsigned active;
 	uint64_t held_bytes; /* request bodies in memory */
 	uint64_t next_id;
-	uint64_t drain_rate_ns; /* moving average of the time between two released places */
-	uint64_t last_release_ns;
+	struct routing routing;
 	uint64_t view_ns;
 	struct ghost ghosts[ROUTER_GHOSTS];
 	unsigned n_ghosts;
@@ -483,7 +541,6 @@ struct router {
 	const void *published;
 	struct event *poll;
 	struct shm_router_counters *count; /* on the page, or `spare` */
-	unsigned rotate;                   /* breaks ties in turn */
 	struct slot slots[PROC_SLOTS];
 	struct model *models;
 	unsigned n_models;

@@ -11,6 +11,7 @@
 static void take_models(struct router *r, unsigned slot, const struct shm_models *models)
 {
 	uint64_t bit = 1ULL << slot;
+	struct slot *s = &r->slots[slot];
 
 	for (unsigned i = 0; i < r->n_models; i++) {
 		struct model *m = &r->models[i];
@@ -20,6 +21,9 @@ static void take_models(struct router *r, unsigned slot, const struct shm_models
 		m->loading &= ~bit;
 		m->failed &= ~bit;
 	}
+	s->resident_bytes = 0;
+	s->vram = false;
+	lane_changed(r);
 	for (uint64_t i = 0; i < models->n && i < VIEW_MODELS_MAX; i++) {
 		const struct shm_model *sm = &models->at[i];
 		char key[ROUTER_KEY];
@@ -32,6 +36,12 @@ static void take_models(struct router *r, unsigned slot, const struct shm_models
 			continue;
 		m->slots |= bit;
 		m->embed_only = sm->flags & SHM_MODEL_EMBED;
+		m->flags = sm->flags;
+		m->size_bytes = sm->size_bytes;
+		m->load_ns = sm->load_ns ? sm->load_ns : m->load_ns;
+		m->context[slot] = sm->context < UINT32_MAX ? (uint32_t)sm->context : UINT32_MAX;
+		s->resident_bytes += sm->resident_bytes;
+		s->vram |= sm->vram_bytes > 0;
 		if (sm->flags & SHM_MODEL_RESIDENT)
 			m->resident |= bit;
 		if (sm->flags & SHM_MODEL_LOADING)
@@ -57,16 +67,20 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 	struct shm_owner owner;
 	struct shm_vital vital;
 	struct shm_models models;
+	enum shm_wanted wanted = s->wanted;
+	enum shm_state state = s->state;
 
 	if (shm_read_slot(r->board, i, &owner) == 0) {
 		s->wanted = (enum shm_wanted)owner.wanted;
 		s->child = (enum shm_child)owner.child_state;
 		s->gen = owner.gen;
+		s->adopted = owner.adopted;
 	}
 	if (shm_read_vital(r->board, i, &vital) == 0 && vital.gen == s->gen && now_ns - vital.beat_ns < PROC_BEAT_LATE_NS) {
 		s->fresh_ns = now_ns;
 		s->state = (enum shm_state)vital.state;
 		s->reason = vital.reason;
+		s->cache = (uint32_t)(vital.ollama_pid ^ vital.ollama_start << 8);
 		memcpy(s->version, vital.version, sizeof(s->version));
 		/* Before its first look into the store a worker shows an empty list: what was known stays known until then. */
 		if (vital.tags_ns && (vital.models_change != s->models_change || vital.gen != s->models_gen) &&
@@ -81,6 +95,8 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 		s->state = SHM_STATE_NONE;
 		forget_models(r, i);
 	}
+	if (s->wanted != wanted || s->state != state)
+		lane_changed(r);
 }
 
 void view_refresh(struct router *r, uint64_t now_ns)
@@ -98,6 +114,7 @@ void view_refresh(struct router *r, uint64_t now_ns)
 			s->used = false;
 			s->state = SHM_STATE_NONE;
 			forget_models(r, i);
+			routing_forget_slot(r, i);
 			upstream_drop_idle(r, (int)i);
 		}
 	}
