@@ -160,7 +160,7 @@ class Session:
             self.say(f'tsad ended by signal {-rc}')
         elif rc == 0:
             self.say('tsad exited with 0, and nobody had asked it to')
-        elif not re.search(r'tsad\[\d+\] err: .{10,}', text):
+        elif not re.search(r'(tsad\[\d+\] err: |\[err\] ).{10,}', text):
             self.say(f'tsad exited with {rc} without a word')
         self.restarts += 1
         if self.restarts > 3:
@@ -394,7 +394,7 @@ class Session:
                 self.say(f'hung: {re.sub(r"[0-9]+", "N", line)[:160]}')
         program = PROGRAMS[self.plan.target]
         exits = re.search(r'tsad\[\d+\] \w+: (router \d+|worker \w+|host worker): exited with status', text)
-        if program != 'tsad' and exits and not re.search(r'tsa-(worker|router|host)\[\d+\] err: .{10,}', text):
+        if program != 'tsad' and exits and not re.search(r'(tsa-(worker|router|host)\[\d+\] err: |\[err\] ).{10,}', text):
             self.say('it exited without a word')
         if exits:
             self.notes['exits'] += 1
