@@ -13,6 +13,10 @@
 /* From here a wrong category is rarer than one in ten on sources never seen. */
 #define SURE_FROM 0.75f
 
+/* "hello", "tell me a joke": a few pieces say little, and no collection of prompts has many such.  What they say must be plain. */
+#define BRIEF_PIECES    5
+#define BRIEF_SURE_FROM 0.6f
+
 struct classifier {
 	struct pieces *pieces;
 	struct cue_words *words;
@@ -235,7 +239,7 @@ static void answer_make(const struct weights *w, const struct piece_set *set, st
 	r->likeliest = r->category = best;
 	r->confidence = r->probability[best];
 	r->unsafe = r->probability[CATEGORY_SAFETY] >= w->unsafe_from;
-	if (r->confidence < w->abstain_below)
+	if (r->confidence < w->abstain_below || (set->cut <= BRIEF_PIECES && r->confidence < BRIEF_SURE_FROM))
 		r->doubt = DOUBT_UNSURE;
 	else if (r->cues.foreign && !sharp_cue(&r->cues))
 		r->doubt = DOUBT_FOREIGN;

@@ -208,6 +208,18 @@ static void foreign_text_without_a_sharp_cue_is_general(void **state)
 	assert_int_equal(r.likeliest, CATEGORY_CODE);
 }
 
+static void a_few_pieces_must_be_plain(void **state)
+{
+	static const char *const SMALL_TALK[] = {"hello", "thank you so much", "ok", "yes", "tell me a joke"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(SMALL_TALK); i++)
+		assert_int_equal(ask_text(SMALL_TALK[i]).category, CATEGORY_GENERAL);
+	assert_int_equal(ask_text("fix this bug").category, CATEGORY_CODE);
+	assert_int_equal(ask_text("2+2").category, CATEGORY_MATH);
+	assert_int_equal(ask_text("write me a haiku").category, CATEGORY_CREATIVE);
+}
+
 static void the_same_over_and_over_is_general(void **state)
 {
 	static char keys[50000], pasted[50000];
@@ -358,6 +370,7 @@ int main(void)
 		cmocka_unit_test(what_lies_behind_is_not_read),
 		cmocka_unit_test(plain_prompts),
 		cmocka_unit_test(foreign_text_without_a_sharp_cue_is_general),
+		cmocka_unit_test(a_few_pieces_must_be_plain),
 		cmocka_unit_test(the_same_over_and_over_is_general),
 		cmocka_unit_test(tags_belong_to_the_category),
 		cmocka_unit_test(safety_is_a_flag),
