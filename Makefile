@@ -116,6 +116,7 @@ help:
 	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
 	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
 	@echo 'make lint       include lattice, banned calls, tables against man pages, man pages'
+	@echo 'make analyze    gcc -fanalyzer, cppcheck and clang-tidy; a finding needs its reason in tests/analyze.known'
 	@echo 'make format     clang-format over all C files'
 	@echo 'make deps       install the Debian packages that building and testing need'
 	@echo 'make install    into $$DESTDIR$$PREFIX (PREFIX=$(PREFIX)); make uninstall takes it away again'
@@ -219,7 +220,7 @@ bench-board: $(SEQ_BIN)
 	@tests/seq/show $(B)
 
 # `make test` is the whole proof: it installs what is missing, builds, and runs every part; the last line counts.
-.PHONY: deps test test-vm flow lint fuzz bench test-asan run
+.PHONY: deps test test-vm flow lint analyze fuzz bench test-asan run
 deps:
 	@tools/dev/deps test
 run:
@@ -243,6 +244,11 @@ flow: all $(B)/oracle/view $(SEQ_BIN) $(MODEL_BIN) $(VENV)/ok $(B)/sweep/shim.so
 	@TSA_BUILD=$(B) $(VENV)/bin/pytest -q tests/flow tests/hostile $(if $(T),-k '$(T)')
 lint:
 	@tests/lint
+# gcc's takes seconds and cppcheck's, too; clang-tidy takes minutes, so make test leaves it out.
+ANALYZERS ?= gcc cppcheck tidy
+analyze:
+	@tools/dev/deps $(if $(filter tidy,$(ANALYZERS)),analyze,test)
+	@CPPFLAGS='$(subst ','\'',$(CPPFLAGS))' tests/analyze $(ANALYZERS)
 test-asan:
 	@tools/dev/deps test
 	@$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined all unit-programs

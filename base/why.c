@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int why_set(struct why *why, int err, const char *fmt, ...)
+int(why_set)(struct why *why, int err, const char *fmt, ...)
 {
 	if (why) {
 		va_list ap;

@@ -13,3 +13,12 @@ struct why {
 /* Write the sentence.  `why` may be NULL (the caller does not care).  Returns `err`, so that
  * `return why_set(why, -EINVAL, "...")` is one statement. */
 int why_set(struct why *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#ifdef TSA_ANALYZE /* an analyzer looks at one file at a time: it is told that what goes in comes out */
+#define why_set(why, err, ...)                                                                                                     \
+	({                                                                                                                         \
+		const int why_err_ = (err);                                                                                        \
+		(void)why_set((why), why_err_, __VA_ARGS__);                                                                       \
+		why_err_;                                                                                                          \
+	})
+#endif
