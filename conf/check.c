@@ -210,8 +210,9 @@ void conf_check(struct conf_loading *l)
 		conf_error(l, l->given[CONF_KW_TOP_listen].at,
 			   "listen: there is no address; write for example listen = {\"127.0.0.1:8480\"}");
 	if (!k.c->n_instances && !l->report->errors)
-		conf_warning(l, CONF_NOWHERE,
-			     "there is no instance; write one: instance \"main\" { url = \"http://127.0.0.1:11434\" }");
+		conf_error(l, CONF_NOWHERE,
+			   "there is no instance; is the file whole? write one: instance \"main\" { url = "
+			   "\"http://127.0.0.1:11434\" }");
 	listeners_check(&k);
 	deadlines_check(&k);
 	default_model_check(&k);

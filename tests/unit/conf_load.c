@@ -272,14 +272,14 @@ static void every_keyword_has_its_value(void **state)
 	conf_destroy(&c);
 }
 
-static void an_empty_file_means_the_defaults(void **state)
+static void what_is_not_said_has_its_default(void **state)
 {
 	struct conf *c = NULL;
 
 	(void)state;
-	file_write("tsa.conf", 0644, "");
+	file_write("tsa.conf", 0644, "instance \"main\" { url = \"http://127.0.0.1:11434\" }");
 	assert_int_equal(conf_load(path_of("tsa.conf"), &c, &report), 0);
-	assert_int_equal(report.n, 1); /* no instance */
+	assert_int_equal(report.n, 0);
 	assert_int_equal(c->n_listen, 1);
 	assert_string_equal(c->listen[0].text, "127.0.0.1:8480");
 	assert_int_equal(c->routers, 1);
@@ -289,8 +289,21 @@ static void an_empty_file_means_the_defaults(void **state)
 	assert_int_equal(c->body_bytes, 64 << 20);
 	assert_int_equal(c->active, 0);
 	assert_int_equal(c->first_ns, 600 * NS_PER_S);
-	assert_int_equal(c->n_instances, 0);
+	assert_int_equal(c->n_instances, 1);
 	conf_destroy(&c);
+}
+
+/* Most likely it is being written just now, and would end everything. */
+static void an_empty_file_is_refused(void **state)
+{
+	struct conf *c = NULL;
+
+	(void)state;
+	file_write("tsa.conf", 0644, "");
+	assert_int_equal(conf_load(path_of("tsa.conf"), &c, &report), -EINVAL);
+	assert_null(c);
+	assert_int_equal(report.errors, 1);
+	assert_non_null(strstr(report.text[0], "there is no instance"));
 }
 
 static void instances_come_in_the_order_of_their_names(void **state)
@@ -465,7 +478,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_keyword_has_its_value, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_empty_file_means_the_defaults, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_not_said_has_its_default, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_empty_file_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(instances_come_in_the_order_of_their_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(errors_of_several_files_come_in_one_report, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_name_may_stand_in_one_file_only, setup, teardown),
