@@ -71,7 +71,7 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 	enum shm_state state = s->state;
 
 	if (shm_read_slot(r->board, i, &owner) == 0) {
-		s->wanted = (enum shm_wanted)owner.wanted;
+		s->wanted = owner.wanted == SHM_WANT_RESTART ? SHM_WANT_RUN : (enum shm_wanted)owner.wanted;
 		s->child = (enum shm_child)owner.child_state;
 		s->gen = owner.gen;
 		s->adopted = owner.adopted;

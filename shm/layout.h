@@ -37,7 +37,14 @@ enum shm_state {
 };
 
 /* What the operator or the configuration wants of a slot. */
-enum shm_wanted { SHM_WANT_NONE = 0, SHM_WANT_RUN, SHM_WANT_DRAIN, SHM_WANT_STOP, SHM_WANT_COUNT };
+enum shm_wanted {
+	SHM_WANT_NONE = 0,
+	SHM_WANT_RUN,
+	SHM_WANT_DRAIN,
+	SHM_WANT_STOP,
+	SHM_WANT_RESTART, /* as RUN, until its turn to be started again comes */
+	SHM_WANT_COUNT
+};
 
 /* How the supervisor's child (worker, host worker, router) is doing. */
 enum shm_child {

@@ -301,7 +301,8 @@ static void act_pause(struct sup_child *c, bool killed_from_outside)
 	uint64_t pause_ns;
 	char text[32];
 
-	if (!c->wanted || c->sup->phase != SUP_UP) {
+	/* One that was to be started again by another configuration is so now. */
+	if (!c->wanted || c->sup->phase != SUP_UP || (c->role == PROC_WORKER && sup_slot_of(c)->due)) {
 		sup_child_feed(c, LIFE_STOP);
 		return;
 	}

@@ -59,8 +59,8 @@ static int send_conf(struct sup_child *c)
 
 	switch (c->role) {
 	case PROC_WORKER:
-		if (!sup_slot_of(c)->conf)
-			return 0; /* it left the configuration: a STOP follows */
+		if (!sup_slot_of(c)->conf || sup_slot_of(c)->due)
+			return 0; /* the configuration is no longer its own: a STOP follows */
 		sup_handoff_worker(sup_slot_of(c), &u.worker);
 		return send_with(c, PROC_CONF, 0, 0, &u.worker, sizeof(u.worker), NULL, 0);
 	case PROC_HOST:

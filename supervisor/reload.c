@@ -9,7 +9,8 @@
 #include "base/clock.h"
 
 struct tally {
-	unsigned added, removed, changed, restarted;
+	unsigned added, removed, changed, restarted; /* instances */
+	unsigned opened, closed;                     /* addresses listened on */
 };
 
 /* --- checks: nothing is touched here ------------------------------------------------------------------------------------------------ */
@@ -39,15 +40,6 @@ static int room_check(struct sup *sup, const struct conf *conf, struct why *why)
 		       need, SHM_SLOTS);
 }
 
-/* An empty file is most likely one that is being written just now, and would end everything. */
-static int empty_check(const struct sup *sup, const struct conf *conf, struct why *why)
-{
-	if (conf->n_instances || !sup->conf->n_instances)
-		return 0;
-	return why_set(why, -EINVAL, "%s:1: no instance is left; is the file whole? to end the service, stop tsad",
-		       sup->options.conf_path ? sup->options.conf_path : "the command line");
-}
-
 static int load_check(struct sup *sup, struct conf **out, struct why *why)
 {
 	static struct conf_report report; /* large; there is one thread */
@@ -68,9 +60,20 @@ static int load_check(struct sup *sup, struct conf **out, struct why *why)
 
 /* --- commit ---------------------------------------------------------------------------------------------------------------------- */
 
-static void slot_change(struct sup_slot *slot, const struct conf_instance *now, enum conf_change change, struct tally *t)
+/* What separates the slot's running life from `now`. */
+static enum conf_change slot_differs(const struct sup_slot *slot, const struct conf_instance *now)
 {
-	struct sup *sup = slot->child.sup;
+	if (!slot->conf)
+		return CONF_RESTART; /* it was leaving */
+	if (slot->due && conf_instance_identity(now) == slot->identity)
+		return CONF_LIVE; /* there and back before its turn came */
+	return conf_instance_change(slot->conf, now);
+}
+
+static void slot_change(struct sup_slot *slot, const struct conf_instance *now, struct tally *t)
+{
+	enum conf_change change = slot_differs(slot, now);
+	bool waits = slot->due && conf_instance_identity(now) != slot->identity;
 
 	slot->conf = now;
 	if (change == CONF_SAME) {
@@ -81,9 +84,9 @@ static void slot_change(struct sup_slot *slot, const struct conf_instance *now, 
 	slot->conf_gen++;
 	sup_place_tell(now);
 	proc_backoff_lift(&slot->child.backoff); /* what failed was the old one */
-	if (change == CONF_RESTART) {
+	if (change == CONF_RESTART || waits) {
 		t->restarted++;
-		sup_child_stop(&slot->child, sup->conf->drain_ns, true);
+		sup_roll_add(slot);
 		return;
 	}
 	t->changed++;
@@ -100,6 +103,7 @@ static void slot_remove(struct sup_slot *slot, struct tally *t)
 	if (slot->conf)
 		t->removed++;
 	slot->conf = NULL;
+	slot->due = false;
 	if (slot->child.state != SHM_CHILD_STOPPING)
 		sup_child_stop(&slot->child, slot->child.sup->conf->drain_ns, false);
 	else
@@ -136,7 +140,7 @@ static void slots_commit(struct sup *sup, const struct conf *now, struct tally *
 		if (!inst)
 			slot_remove(slot, t);
 		else
-			slot_change(slot, inst, slot->conf ? conf_instance_change(slot->conf, inst) : CONF_RESTART, t);
+			slot_change(slot, inst, t);
 	}
 	for (unsigned i = 0; i < now->n_instances; i++)
 		if (!sup_slot_find(sup, now->instances[i].name))
@@ -163,6 +167,24 @@ static void routers_commit(struct sup *sup)
 		sup_orders_conf(&sup->host);
 }
 
+/* Addresses of `a` that `b` does not have, told one by one. */
+static unsigned listen_differs(const struct conf *a, const struct conf *b, const char *what)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < a->n_listen; i++) {
+		bool in_both = false;
+
+		for (unsigned j = 0; j < b->n_listen; j++)
+			in_both |= strcmp(a->listen[i].text, b->listen[j].text) == 0;
+		if (in_both)
+			continue;
+		log_notice("%s %s", what, a->listen[i].text);
+		n++;
+	}
+	return n;
+}
+
 /* What only a start can change. */
 static void warn_fixed(const struct sup *sup, const struct conf *now)
 {
@@ -183,10 +205,13 @@ static void commit(struct sup *sup, struct conf *now, struct sup_listener made[C
 	sup->conf_gen++;
 	log_set_level(sup_options_level(&sup->options, now));
 	slots_commit(sup, now, t);
+	t->opened = listen_differs(now, old, "listening on");
+	t->closed = listen_differs(old, now, "no longer listening on");
 	conf_destroy(&old);
 	routers_commit(sup);
 	/* Sends all routers the new configuration as well. */
 	sup_listen_commit(sup, now, made);
+	sup_roll_step(sup, clock_now_ns());
 	sup->dirty = true;
 }
 
@@ -219,8 +244,6 @@ int sup_reload(struct sup *sup, struct why *why)
 	sup_notify_reloading(sup);
 	err = load_check(sup, &now, why);
 	if (err == 0)
-		err = empty_check(sup, now, why);
-	if (err == 0)
 		err = room_check(sup, now, why);
 	if (err == 0)
 		err = sup_listen_make(sup, now, made, why);
@@ -229,8 +252,10 @@ int sup_reload(struct sup *sup, struct why *why)
 		err = refuse(sup, err, why);
 	} else {
 		commit(sup, now, made, &t);
-		why_set(why, 0, "reloaded: %u added, %u removed, %u restarted, %u changed while running", t.added, t.removed,
-			t.restarted, t.changed);
+		why_set(why, 0,
+			"reloaded: instances: %u added, %u removed, %u to restart%s, %u changed while running; listeners: %u added, "
+			"%u removed",
+			t.added, t.removed, t.restarted, t.restarted > 1 ? " one after another" : "", t.changed, t.opened, t.closed);
 		sup->header.reloads_ok++;
 		sup->header.reload_wall_ns = clock_wall_ns();
 		memset(sup->header.reload_text, 0, sizeof(sup->header.reload_text));

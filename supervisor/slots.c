@@ -32,7 +32,7 @@ struct sup_slot *sup_slot_free(struct sup *sup)
 void sup_slot_take(struct sup_slot *slot, const char *name)
 {
 	slot->used = true;
-	slot->drained = false;
+	slot->drained = slot->due = false;
 	slot->conf = NULL;
 	memset(&slot->ollama, 0, sizeof(slot->ollama));
 	snprintf(slot->name, sizeof(slot->name), "%s", name);
@@ -44,6 +44,7 @@ void sup_slot_take(struct sup_slot *slot, const char *name)
 
 void sup_slot_adapt(struct sup_slot *slot)
 {
+	slot->due = false;
 	slot->adopted = slot->conf->adopted;
 	slot->places = slot->conf->places;
 	slot->identity = conf_instance_identity(slot->conf);
@@ -56,7 +57,7 @@ static void slot_give_up(struct sup_slot *slot)
 
 	log_notice("instance %s has left the configuration and is stopped", slot->name);
 	slot->used = false;
-	slot->drained = false;
+	slot->drained = slot->due = false;
 	slot->name[0] = 0;
 	sup->dirty = true;
 	sup_slot_publish(slot);
@@ -96,7 +97,7 @@ static enum shm_wanted slot_wanted(const struct sup_slot *slot)
 	/* A worker that stops to be started again drains its instance. */
 	if (slot->drained || slot->child.state == SHM_CHILD_STOPPING)
 		return SHM_WANT_DRAIN;
-	return SHM_WANT_RUN;
+	return slot->due ? SHM_WANT_RESTART : SHM_WANT_RUN;
 }
 
 static void tags_join(const struct conf_instance *conf, char *out, size_t size)

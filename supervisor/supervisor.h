@@ -114,6 +114,7 @@ struct sup_slot {
 	struct sup_child child;
 	bool used;
 	bool drained;                     /* by the operator */
+	bool due;                         /* for the restart that a reload asks for; its worker still works by the old configuration */
 	const struct conf_instance *conf; /* in sup->conf; NULL: the instance left the configuration and is being stopped */
 	bool adopted;                     /* of the life that is running, as the next two */
 	struct proc_addr addr;
@@ -199,6 +200,8 @@ struct sup {
 	struct sup_leaver leavers[2 * SHM_ROUTERS];
 	struct sup_upgrade upgrade;
 	struct life_fleet fleet;
+	struct sup_slot *roll_slot; /* whose turn to restart it is; NULL: nobody's */
+	uint64_t roll_until_ns;
 	uint64_t oom_kills;
 	/* sockets */
 	unsigned n_listeners;
@@ -421,6 +424,15 @@ void sup_verb_do(struct sup_peer *p, enum ctl_verb verb, const char *const *word
 
 /* Load again and change what changed.  0, or -errno with nothing changed; `why` says what in both cases. */
 int sup_reload(struct sup *sup, struct why *why);
+
+/* --- roll.c ----------------------------------------------------------------------------------------------------------------------- */
+
+/* The slot's process must be started again, when it is its turn. */
+void sup_roll_add(struct sup_slot *slot);
+/* Its turn is now. */
+void sup_roll_begin(struct sup_slot *slot);
+/* Those that do not serve at once; of the others the next one, when the last one serves again or had its time. */
+void sup_roll_step(struct sup *sup, uint64_t now_ns);
 
 /* --- stop.c ----------------------------------------------------------------------------------------------------------------------- */
 

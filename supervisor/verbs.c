@@ -53,7 +53,10 @@ static void do_undrain(const struct request *r)
 
 static void do_restart(const struct request *r)
 {
-	sup_child_feed(&r->slot->child, LIFE_LIFT);
+	if (r->slot->due)
+		sup_roll_begin(r->slot);
+	else
+		sup_child_feed(&r->slot->child, LIFE_LIFT);
 	asked(r);
 }
 
