@@ -172,26 +172,134 @@ def test_json_everywhere(pair):
         json.loads(f.ctl('-j', *words).stdout)
 
 
-def test_instances_restarted_by_a_reload_are_waited_for(sims, fabrics):
-    """A change that restarts every instance at once makes requests wait; it refuses none."""
-    from fabric import free_port
+def started(ports, slots, load):
+    """Instances that tsa starts itself; a model takes `load` to be read."""
+    return ''.join(f'instance "i{i}" {{ command = {{"{BUILD}/ollama-sim", "serve", "--model", "sim-chat,load={load},decode=0"}} '
+                   f'listen = "127.0.0.1:{p}" models = {{"sim-chat"}} slots = {slots} }}\n' for i, p in enumerate(ports))
+
+
+def test_a_reload_restarts_one_instance_after_another(fabrics):
+    """At every moment one of them serves, no request waits for a start, and --wait returns when all are back."""
     from test_kill import Load
     ports = [free_port(), free_port()]
+    f = fabrics(conf=started(ports, 4, '2s'))
+    pids = {i['name']: i['ollama_pid'] for i in f.status()['instances']}
+    over, looks = threading.Event(), []
 
-    def conf(slots):
-        return ''.join(f'instance "i{i}" {{ command = {{"{BUILD}/ollama-sim", "serve"}} listen = "127.0.0.1:{p}" models = {{"sim-chat"}} slots = {slots} }}\n'
-                       for i, p in enumerate(ports))
-    f = fabrics(conf=conf(1))
-    load = Load(f.port)
-    try:
+    def look():
+        while not over.wait(0.05):
+            looks.append([i['name'] for i in f.status()['instances'] if i['state'] == 'ready' and i['wanted'] in ('run', 'restart')])
+    watcher = threading.Thread(target=look)
+    with Load(f.port, short=3, streams=0) as load:
         load.wait_more(10)
-        f.write_conf(conf(2))
-        f.ctl('reload')
-        wait_for(lambda: all(f.instance(n)['slots'] == 2 and f.instance(n)['state'] == 'ready' for n in ('i0', 'i1')), 30, 'both are back')
+        watcher.start()
+        f.write_conf(started(ports, 5, '2s'))
+        try:
+            r = f.ctl('reload', '--wait')
+        finally:
+            over.set()
+            watcher.join()
+        after = f.status()['instances']
         load.wait_more(10)
-    finally:
-        load.stop()
+    assert '2 to restart one after another' in r.stdout
+    assert all(i['state'] == 'ready' and i['slots'] == 5 and i['ollama_pid'] != pids[i['name']] for i in after), after
+    assert looks and all(looks), 'one served at every look'
+    assert {tuple(x) for x in looks} >= {('i0',), ('i1',)}, 'each of them was away'
     assert not load.bad(), load.bad()[:3]
+    assert max(end - begin for begin, end, *_ in load.done) < 2, 'nobody waited for a model to be read'
+
+
+def test_the_only_instance_restarted_by_a_reload_is_waited_for(fabrics):
+    """A change that restarts everything there is makes requests wait; it refuses none."""
+    from test_kill import Load
+    port = free_port()
+    f = fabrics(conf=started([port], 1, '300ms'))
+    with Load(f.port) as load:
+        load.wait_more(10)
+        f.write_conf(started([port], 2, '300ms'))
+        f.ctl('reload', '--wait')
+        assert f.instance('i0')['slots'] == 2
+        load.wait_more(10)
+    assert not load.bad(), load.bad()[:3]
+
+
+def test_a_reload_there_and_back_restarts_only_what_had_its_turn(fabrics):
+    ports = [free_port(), free_port(), free_port()]
+    f = fabrics(conf=started(ports, 4, '1s'))
+    pids = {i['name']: i['ollama_pid'] for i in f.status()['instances']}
+    f.write_conf(started(ports, 5, '1s'))
+    f.ctl('reload')
+    due = [i['name'] for i in f.status()['instances'] if i['wanted'] == 'restart']
+    assert len(due) == 2 and 'restart due' in f.ctl('status').stdout
+    f.write_conf(started(ports, 4, '1s'))
+    f.ctl('reload', '--wait')
+    after = {i['name']: i['ollama_pid'] for i in f.status()['instances']}
+    assert all(after[n] == pids[n] for n in due) and {i['slots'] for i in f.status()['instances']} == {4}
+    assert sum(after[n] != pids[n] for n in after) == 1
+
+
+def test_a_reload_is_waited_for_until_it_had_its_effect(sims, fabrics):
+    """A new instance is ready, one that left is gone, and the router listens at the new address when --wait returns."""
+    s = sims(3, '--start-delay', '700ms')
+    f = fabrics(conf=conf_of(s.ports[:2]))
+    other = free_port()
+    rest = conf_of(s.ports).split('\n', 1)[1]
+    f.conf.write_text(f'listen = {{"127.0.0.1:{f.port}", "127.0.0.1:{other}"}}\nstate_dir = "{f.state}"\n' + rest)
+    r = f.ctl('reload', '--wait')
+    assert {i['name']: i['state'] for i in f.status()['instances']} == {'i1': 'ready', 'i2': 'ready'}
+    assert get(other, '/healthz')[0] == 200
+    assert 'instances: 1 added, 1 removed' in r.stdout and 'listeners: 1 added, 0 removed' in r.stdout
+    assert f'listening on 127.0.0.1:{other}' in f.tsad.text()
+    f.write_conf(rest)
+    assert 'listeners: 0 added, 1 removed' in f.ctl('reload', '--wait').stdout
+    with pytest.raises(ConnectionRefusedError):
+        get(other, '/healthz')
+
+
+def test_a_drained_instance_is_not_ready(pair):
+    _, f = pair
+    f.ctl('drain', 'i0', '--wait')
+    for words in (['ready'], ['ready', 'i0']):
+        r = f.ctl('wait', *words, check=False)
+        assert r.returncode == 1 and 'undrain i0' in r.stderr, r
+    f.ctl('wait', 'ready', 'i1')
+    f.ctl('wait', 'serving')
+    f.ctl('undrain', 'i0', '--wait')
+    f.ctl('wait', 'ready')
+
+
+def test_an_unknown_model_is_refused_at_once(pair):
+    _, f = pair
+    for verb in ('warm', 'unload'):
+        r = f.ctl(verb, 'i0', 'nonsense', '--wait', check=False, timeout=5)
+        assert r.returncode == 2 and 'sim-chat:latest' in r.stderr and 'sim-embed:latest' in r.stderr, r
+
+
+def test_a_stop_is_no_trouble(sims, fabrics):
+    """While it stops, status shows no line of trouble for a router that does what it was told."""
+    s = sims(1)
+    f = fabrics(adopt=s.ports)
+    t = threading.Thread(target=chat, args=(f.port, 'sim:tokens=40 sim:delay=50ms'))
+    t.start()
+    wait_for(lambda: f.counters()['active'] == 1, 5, 'a request is on its way')
+    f.tsad.kill(signal.SIGTERM)
+    shown = wait_for(lambda: [x for x in [f.ctl('status').stdout] if 'stopping' in x], 5, 'it stops')[0]
+    t.join()
+    assert '! router' not in shown, shown
+
+
+def test_the_breaker_is_a_word_wherever_it_is_shown(pair):
+    _, f = pair
+    i = json.loads(f.ctl('-j', 'instance', 'i0').stdout)
+    assert i['breaker'] == 'closed' and [r['breaker'] for r in i['routers']] == ['closed']
+
+
+def test_a_configuration_without_instance_is_refused(tmp_path):
+    empty = tmp_path / 'tsa.conf'
+    empty.write_text('')
+    for args in (['-n'], []):
+        r = subprocess.run([BUILD / 'tsad', *args, '-c', empty, '--state', tmp_path / 's'], capture_output=True, text=True, timeout=10)
+        assert r.returncode == 1 and 'there is no instance' in r.stderr, r
 
 
 def test_an_address_where_nothing_listens_is_told(tmp_path):

@@ -194,9 +194,12 @@ static struct json_object *json_slot_routers(const struct view *v, const struct 
 			continue;
 		o = json_object_new_object();
 		put_number(o, "router", v->routers[r].index);
-#define X(name, meaning) put_number(o, #name, shm_get(&at->name));
+#define X(name, meaning)                                                                                                           \
+	if (strcmp(#name, "breaker") != 0)                                                                                         \
+		put_number(o, #name, shm_get(&at->name));
 		SHM_RSLOT_COUNTERS(X)
 #undef X
+		put_text(o, "breaker", view_breaker_word(shm_get(&at->breaker)));
 		put(o, "wishes", json_wishes(v, &v->routers[r], s));
 		json_object_array_add(list, o);
 	}

@@ -19,6 +19,14 @@ struct before {
 	uint64_t load_failures;
 	uint64_t reloads_ok;
 	uint64_t reloads_bad;
+	/* for reload: configurations as numbers, so that what changes can be told */
+	uint64_t sup_gen;
+	uint64_t router_conf;
+	struct {
+		char name[SHM_NAME];
+		uint64_t conf_gen;
+	} slots[SHM_SLOTS];
+	unsigned n_slots;
 };
 
 /* --- effects: 1 it is there, 0 not yet, -errno it will not come ------------------------------------------------------------------- */
@@ -95,11 +103,51 @@ static effect_fn *const EFFECTS[CTL_VERB_COUNT] = {
 	[CTL_WARM] = effect_warm,   [CTL_UNLOAD] = effect_unload,
 };
 
+/* Did the reload change it? */
+static bool slot_changed(const struct view_slot *s, const struct before *b)
+{
+	for (unsigned i = 0; i < b->n_slots; i++)
+		if (strcmp(s->owner.name, b->slots[i].name) == 0)
+			return s->owner.conf_gen != b->slots[i].conf_gen;
+	return true;
+}
+
+/* What left is gone, what changed is ready again. */
+static int slot_settled(const struct view_slot *s, const struct before *b, struct why *why)
+{
+	if (s->owner.wanted == SHM_WANT_STOP)
+		return why_set(why, 0, "%s has left the configuration and still stops", s->owner.name);
+	if (s->owner.wanted == SHM_WANT_RESTART)
+		return why_set(why, 0, "%s waits for its turn to be started again", s->owner.name);
+	return slot_changed(s, b) && !view_slot_drained(s) ? ready(s, why) : 1;
+}
+
+/* A router numbers the configuration it works by as its supervisor does. */
+static int routers_settled(const struct view *v, const struct before *b, struct why *why)
+{
+	for (unsigned i = 0; i < v->n_routers; i++) {
+		const struct view_router *r = &v->routers[i];
+
+		if (r->index >= v->header.routers)
+			return why_set(why, 0, "router %u is no longer configured and still stops", r->index);
+		if (r->life != VIEW_FRESH || (v->header.sup_gen == b->sup_gen && r->ident.conf_gen <= b->router_conf))
+			return why_set(why, 0, "router %u does not work by the new configuration yet", r->index);
+	}
+	return 1;
+}
+
 static int effect_reload(const struct view *v, const struct before *b, struct why *why)
 {
+	int rc;
+
 	if (v->header.reloads_bad > b->reloads_bad)
 		return why_set(why, -EINVAL, "the configuration was refused: %s", v->header.reload_text);
-	return v->header.reloads_ok > b->reloads_ok ? 1 : why_set(why, 0, "the reload has not ended");
+	if (v->header.reloads_ok <= b->reloads_ok && v->header.sup_gen == b->sup_gen)
+		return why_set(why, 0, "the reload has not ended");
+	rc = routers_settled(v, b, why);
+	for (unsigned i = 0; i < v->n_slots && rc > 0; i++)
+		rc = slot_settled(&v->slots[i], b, why);
+	return rc;
 }
 
 static int effect_seen(const struct view *v, const void *what, struct why *why)
@@ -116,15 +164,40 @@ static int effect_seen(const struct view *v, const void *what, struct why *why)
 
 /* --- the order ---------------------------------------------------------------------------------------------------------------------- */
 
-/* A model may be shortened to what the instance has; another name goes as it is, it may be pulled already. */
-static void model_name(const struct view_slot *s, const char *typed, char *out)
+/* The model that `typed` names, shortened or not, into `out`; a full board may have left it out.  An exit status, complained. */
+static int model_find(const struct options *o, const struct view_slot *s, const char *typed, char *out)
 {
 	const char *names[SHM_MODELS];
 	unsigned n = 0, at;
+	int rc;
 
 	for (; n < s->models.n && n < SHM_MODELS; n++)
 		names[n] = s->models.at[n].name;
-	snprintf(out, SHM_MODEL_NAME, "%s", words_match(typed, names, n, &at) == 0 ? names[at] : typed);
+	if (!n)
+		return complain(o, EXIT_REFUSED,
+				"%s has shown no model yet; `tsactl instance %s` shows what it is doing, and `ollama pull` gives it one",
+				s->owner.name, s->owner.name);
+	rc = words_match(typed, names, n, &at);
+	if (rc < 0 && n < SHM_MODELS)
+		return complain_word(o, rc, "model of this instance", typed, names, n);
+	snprintf(out, SHM_MODEL_NAME, "%s", rc == 0 ? names[at] : typed);
+	return EXIT_DONE;
+}
+
+static void before_number(const struct view *v, struct before *b)
+{
+	b->reloads_ok = v->header.reloads_ok;
+	b->reloads_bad = v->header.reloads_bad;
+	b->sup_gen = v->header.sup_gen;
+	for (unsigned i = 0; i < v->n_routers; i++)
+		if (v->routers[i].ident.conf_gen > b->router_conf)
+			b->router_conf = v->routers[i].ident.conf_gen;
+	for (; b->n_slots < v->n_slots; b->n_slots++) {
+		const struct shm_owner *owner = &v->slots[b->n_slots].owner;
+
+		memcpy(b->slots[b->n_slots].name, owner->name, sizeof(owner->name));
+		b->slots[b->n_slots].conf_gen = owner->conf_gen;
+	}
 }
 
 static int before_take(const struct options *o, enum ctl_verb verb, const char *const *words, unsigned n, struct before *b)
@@ -137,15 +210,15 @@ static int before_take(const struct options *o, enum ctl_verb verb, const char *
 
 	if (rc < 0)
 		return complain(o, link_exit(rc), "%s", why.text);
-	*b = (struct before){
-		.verb = verb, .wall_ns = v->now_wall_ns, .reloads_ok = v->header.reloads_ok, .reloads_bad = v->header.reloads_bad};
+	*b = (struct before){.verb = verb, .wall_ns = v->now_wall_ns};
+	before_number(v, b);
 	if (n)
 		s = view_slot_find(o, v, words[0], &code);
 	if (s) {
 		memcpy(b->name, s->owner.name, sizeof(b->name));
 		b->load_failures = s->vital.load_failures;
 		if (n > 1)
-			model_name(s, words[1], b->model);
+			code = model_find(o, s, words[1], b->model);
 	}
 	view_close(&reader, &v);
 	return code;

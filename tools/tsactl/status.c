@@ -218,6 +218,14 @@ static void host_print(const struct view *v)
 	printf("\n");
 }
 
+/* One that stops does so because somebody asked for it. */
+static bool router_missing(const struct view *v, const struct view_router *r)
+{
+	bool asked = r->child.state == SHM_CHILD_STOPPING || (r->child.state == SHM_CHILD_STOPPED && v->header.stopping);
+
+	return !asked && (r->life != VIEW_FRESH || r->child.state != SHM_CHILD_RUNNING);
+}
+
 static void troubles_print(const struct view *v)
 {
 	const struct shm_header *h = &v->header;
@@ -236,7 +244,7 @@ static void troubles_print(const struct view *v)
 		trouble_print("configuration", text);
 	}
 	for (unsigned i = 0; i < v->n_routers; i++)
-		if (v->routers[i].life != VIEW_FRESH || v->routers[i].child.state != SHM_CHILD_RUNNING) {
+		if (router_missing(v, &v->routers[i])) {
 			char who[32];
 
 			snprintf(who, sizeof(who), "router %u", v->routers[i].index);

@@ -101,6 +101,9 @@ int view_open(const char *state, struct shm_reader **reader, struct view **view,
 void view_refresh(struct view *v);
 void view_close(struct shm_reader **reader, struct view **view);
 
+/* The operator took it out of service; false for one that drains to be started again. */
+bool view_slot_drained(const struct view_slot *s);
+
 /* What people call the state of an instance: one word, of its worker or of the supervisor where the worker says nothing. */
 const char *view_state_word(const struct view_slot *s);
 /* "ready, draining, breaker open". */

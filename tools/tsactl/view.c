@@ -167,6 +167,11 @@ void view_close(struct shm_reader **reader, struct view **view)
 
 /* --- words for it ----------------------------------------------------------------------------------------------------------------- */
 
+bool view_slot_drained(const struct view_slot *s)
+{
+	return s->owner.wanted == SHM_WANT_DRAIN && s->owner.child_state != SHM_CHILD_STOPPING;
+}
+
 const char *view_state_word(const struct view_slot *s)
 {
 	if (s->life == VIEW_FRESH || s->life == VIEW_STALE)
@@ -185,6 +190,8 @@ const char *view_state_text(const struct view_slot *s, char *buf, size_t size)
 		n += snprintf(buf + n, size - (size_t)n, s->in_flight ? ", draining" : ", drained");
 	if (s->owner.wanted == SHM_WANT_STOP && s->vital.state != SHM_STATE_STOPPED)
 		n += snprintf(buf + n, size - (size_t)n, ", stopping");
+	if (s->owner.wanted == SHM_WANT_RESTART)
+		n += snprintf(buf + n, size - (size_t)n, ", restart due");
 	if (s->life == VIEW_STALE)
 		n += snprintf(buf + n, size - (size_t)n, ", stale %s", text_span(s->age_ns, late, sizeof(late)));
 	if (s->life == VIEW_UNSETTLED)
@@ -201,7 +208,7 @@ static const char *word_of(const char *const *words, size_t n, uint64_t at)
 
 const char *view_wanted_word(uint64_t wanted)
 {
-	static const char *const words[] = {"nothing", "run", "drain", "stop"};
+	static const char *const words[] = {"nothing", "run", "drain", "stop", "restart"};
 
 	return word_of(words, ARRAY_SIZE(words), wanted);
 }

@@ -89,7 +89,9 @@ struct goal {
 
 static bool slot_ready(const struct view_slot *s)
 {
-	return s->life == VIEW_FRESH && s->vital.state == SHM_STATE_READY;
+	bool wanted = s->owner.wanted == SHM_WANT_RUN || s->owner.wanted == SHM_WANT_RESTART;
+
+	return wanted && s->life == VIEW_FRESH && s->vital.state == SHM_STATE_READY;
 }
 
 static int routers_ready(const struct view *v, struct why *why)
@@ -111,6 +113,9 @@ static int slot_judge(const struct view *v, const struct view_slot *s, struct wh
 	char text[400], state[120];
 	bool trouble = view_slot_trouble(v, s, text, sizeof(text)) != NULL;
 
+	if (view_slot_drained(s))
+		return why_set(why, -ECANCELED, "%s is drained and gets no requests; `tsactl undrain %s` takes it back",
+			       s->owner.name, s->owner.name);
 	if (slot_ready(s))
 		return 1;
 	if (s->owner.child_state == SHM_CHILD_QUARANTINED || s->vital.state == SHM_STATE_QUARANTINED)
@@ -124,7 +129,7 @@ static int goal_all(const struct view *v, struct why *why)
 {
 	for (unsigned i = 0; i < v->n_slots; i++) {
 		const struct view_slot *s = &v->slots[i];
-		int rc = s->owner.wanted == SHM_WANT_RUN ? slot_judge(v, s, why) : 1;
+		int rc = s->owner.wanted == SHM_WANT_STOP ? 1 : slot_judge(v, s, why);
 
 		if (rc <= 0)
 			return rc;
@@ -135,7 +140,7 @@ static int goal_all(const struct view *v, struct why *why)
 static int goal_any(const struct view *v, struct why *why)
 {
 	for (unsigned i = 0; i < v->n_slots; i++)
-		if (slot_ready(&v->slots[i]) && v->slots[i].owner.wanted == SHM_WANT_RUN)
+		if (slot_ready(&v->slots[i]))
 			return 1;
 	return why_set(why, 0, "no instance is ready yet");
 }
