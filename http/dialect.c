@@ -8,6 +8,7 @@
 /* --- routes ------------------------------------------------------------------------------------------------------------ */
 
 #define BIT(method) (1u << HTTP_##method)
+#define OTHER(column) ((column) == 1 ? BIT(DELETE) : (column) == 2 ? BIT(PUT) : 0u)
 #define READS(get)  ((get) == 1 ? BIT(GET) | BIT(HEAD) : (get) == 2 ? BIT(GET) : (get) == 3 ? BIT(HEAD) : 0u)
 
 struct route_row {
@@ -16,9 +17,9 @@ struct route_row {
 };
 
 static const struct route_row ROUTES[ROUTE_ID_COUNT] = {
-#define ROUTE(id, path, get, post, del, dialect, kind, shape, stream)                                                              \
-	{{ROUTE_ID_##id, path, READS(get) | ((post) ? BIT(POST) : 0u) | ((del) ? BIT(DELETE) : 0u), DIALECT_##dialect,             \
-	  ROUTE_##kind, STREAM_##shape, stream},                                                                                   \
+#define ROUTE(id, path, get, post, other, dialect, kind, shape, stream)                                                            \
+	{{ROUTE_ID_##id, path, READS(get) | ((post) ? BIT(POST) : 0u) | OTHER(other), DIALECT_##dialect, ROUTE_##kind,             \
+	  STREAM_##shape, stream},                                                                                                 \
 	 sizeof(path) - 1},
 #include "http/routes.def"
 #undef ROUTE
@@ -52,8 +53,24 @@ static bool under(const char *path, struct span stem)
 	return strncmp(path, stem.p, stem.n) == 0 && (path[stem.n] == '/' || !path[stem.n]);
 }
 
+/* Where only tsa's own routes are, or, for the last one, where a client of the replaced service asks for what it never answered. */
+static bool is_tsa(const char *path)
+{
+	static const struct span STEMS[] = {SPAN_LIT("/api/v1"), SPAN_LIT("/api/optimization-stats")};
+
+	for (size_t i = 0; i < ARRAY_SIZE(STEMS); i++)
+		if (under(path, STEMS[i]))
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(ROUTES); i++)
+		if (ROUTES[i].route.dialect == DIALECT_TSA && under(path, (struct span){ROUTES[i].route.path, ROUTES[i].path_n}))
+			return true;
+	return false;
+}
+
 enum dialect route_dialect_of(const char *path)
 {
+	if (is_tsa(path))
+		return DIALECT_TSA;
 	if (under(path, SPAN_LIT("/v1/messages")))
 		return DIALECT_ANTHROPIC;
 	if (under(path, SPAN_LIT("/v1")))
@@ -68,7 +85,7 @@ const char *route_allow(const struct route *r, char *buf, size_t size)
 	static const struct {
 		unsigned bit;
 		const char *name;
-	} METHODS[] = {{BIT(GET), "GET"}, {BIT(HEAD), "HEAD"}, {BIT(POST), "POST"}, {BIT(DELETE), "DELETE"}};
+	} METHODS[] = {{BIT(GET), "GET"}, {BIT(HEAD), "HEAD"}, {BIT(POST), "POST"}, {BIT(PUT), "PUT"}, {BIT(DELETE), "DELETE"}};
 	struct http_out o = {buf, size ? size - 1 : 0, 0, false};
 
 	for (size_t i = 0; i < ARRAY_SIZE(METHODS); i++) {
@@ -235,6 +252,8 @@ size_t dialect_error(enum dialect d, unsigned status, const char *message, const
 		return anthropic_error(error_type(status), message, request_id, buf, size);
 	case DIALECT_PLAIN:
 		return plain_error(message, buf, size);
+	case DIALECT_TSA:
+		return json_wrap("{\"detail\":\"", message, "\"}", buf, size);
 	case DIALECT_NATIVE:
 		break;
 	}
@@ -246,6 +265,7 @@ const char *dialect_error_type(enum dialect d)
 	switch (d) {
 	case DIALECT_OPENAI:
 	case DIALECT_ANTHROPIC:
+	case DIALECT_TSA:
 		return "application/json";
 	case DIALECT_PLAIN:
 		return "text/plain";

@@ -1,4 +1,4 @@
-/* http/dialect.h - the routes of Ollama's three dialects, and how each says that something went wrong.
+/* http/dialect.h - the routes of Ollama's three dialects and of tsa's own, and how each says that something went wrong.
  *
  * A table, not a set of habits: every route with its methods, where its model name stands, whether it streams when nothing is
  * said, and who answers it.  Pure; allocates nothing. */
@@ -11,7 +11,7 @@
 #include "base/span.h"
 #include "http/http.h"
 
-enum dialect { DIALECT_NATIVE = 0, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_PLAIN /* text: /healthz and unknown paths */ };
+enum dialect { DIALECT_NATIVE = 0, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_PLAIN /* text: /healthz and unknown paths */, DIALECT_TSA };
 
 /* Who answers. */
 enum route_kind {
@@ -21,6 +21,7 @@ enum route_kind {
 	ROUTE_MANAGE, /* changes a model store: refused unless the configuration allows it, then sent to every instance concerned */
 	ROUTE_REFUSE, /* never served: account, cloud and debug routes */
 	ROUTE_OWN,    /* tsa's own: /healthz, /readyz */
+	ROUTE_API,    /* tsa's own: decisions, figures, health (tsa-api(7)) */
 };
 
 /* Stream shape, and so what counts as its end. */
@@ -33,7 +34,7 @@ enum stream_shape {
 };
 
 enum route_id {
-#define ROUTE(id, path, get, post, del, dialect, kind, shape, default_stream) ROUTE_ID_##id,
+#define ROUTE(id, path, get, post, other, dialect, kind, shape, default_stream) ROUTE_ID_##id,
 #include "http/routes.def"
 #undef ROUTE
 	ROUTE_ID_COUNT
@@ -52,7 +53,7 @@ struct route {
 /* The route of a decoded path (http_path_decode), or NULL.  *tail is the last segment where the pattern ends in '*'. */
 const struct route *route_find(const char *path, struct span *tail);
 
-/* The dialect to answer an unknown path in, from its first segment. */
+/* The dialect to answer an unknown path in, from its first segments. */
 enum dialect route_dialect_of(const char *path);
 
 /* "GET, HEAD" for the Allow header of a 405, into `buf`. */
@@ -60,7 +61,7 @@ const char *route_allow(const struct route *r, char *buf, size_t size);
 
 /* The body of an error answer in a dialect, complete and NUL-terminated, into `buf`; its length.  A message that does not fit is cut
  * between characters; 0 when not even an empty one fits.  Bytes of `message` are escaped as Go's encoder does, invalid UTF-8 replaced.
- * Native: {"error":...}; OpenAI and Anthropic end in a newline, as Ollama's do.  OpenAI's type is Ollama's choice too: api_error but for
+ * Native: {"error":...}; TSA: {"detail":...}; OpenAI and Anthropic end in a newline, as Ollama's do.  OpenAI's type is Ollama's choice too: api_error but for
  * 400 and 404, so also for 429 and 503; the official client picks its exception by the status.  `request_id` is Anthropic's, may be NULL. */
 size_t dialect_error(enum dialect d, unsigned status, const char *message, const char *request_id, char *buf, size_t size);
 

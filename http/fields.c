@@ -10,31 +10,36 @@
 #include "base/bug.h"
 #include "http/syntax.h"
 
+#define NO_OBJECT "Input should be a valid dictionary or object to extract fields from"
+
 /* --- errors ----------------------------------------------------------------------------------------------------------------------- */
 
-static struct json_object *error_add(struct json_object *errors, const char *type, struct json_object *loc, const char *msg,
-				     struct json_object *input)
+static void error_begin(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index, const char *msg)
 {
-	struct json_object *e = json_object_new_object();
-
-	json_object_object_add(e, "type", json_object_new_string(type));
-	json_object_object_add(e, "loc", loc);
-	json_object_object_add(e, "msg", json_object_new_string(msg));
-	json_object_object_add(e, "input", input);
-	json_object_array_add(errors, e);
-	return e;
+	json_out_object(errors, NULL);
+	json_out_text(errors, "type", type);
+	json_out_array(errors, "loc");
+	json_out_text(errors, NULL, where);
+	if (name)
+		json_out_text(errors, NULL, name);
+	if (index >= 0)
+		json_out_uint(errors, NULL, (uint64_t)index);
+	json_out_end(errors);
+	json_out_text(errors, "msg", msg);
 }
 
-static struct json_object *loc_make(const char *where, const char *name, int index)
+/* `input`: what was given; NULL is null. */
+static void error_add(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index, const char *msg,
+		      struct json_object *input)
 {
-	struct json_object *loc = json_object_new_array();
+	const char *text = input ? json_object_to_json_string_ext(input, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : "null";
 
-	json_object_array_add(loc, json_object_new_string(where));
-	if (name)
-		json_object_array_add(loc, json_object_new_string(name));
-	if (index >= 0)
-		json_object_array_add(loc, json_object_new_int(index));
-	return loc;
+	error_begin(errors, type, where, name, index, msg);
+	if (text)
+		json_out_raw(errors, "input", span_of(text));
+	else
+		errors->failed = true;
+	json_out_end(errors);
 }
 
 /* --- the body ---------------------------------------------------------------------------------------------------------------------- */
@@ -54,46 +59,55 @@ static int tree_make(const char *body, size_t n, struct json_object **out)
 	return n ? -ENOMEM : 0;
 }
 
-int fields_parse(const char *body, size_t n, struct json_object **out, struct json_object **errors)
+/* The place of a fault is the last part of `loc`, and the parser's own words go along. */
+static void error_syntax(struct json_out *errors, const struct syntax_fault *fault)
 {
-	struct json_object *o = NULL, *e, *ctx, *list;
+	error_begin(errors, "json_invalid", "body", NULL, (int64_t)fault->at, "JSON decode error");
+	json_out_raw(errors, "input", SPAN_LIT("{}"));
+	json_out_object(errors, "ctx");
+	json_out_text(errors, "error", fault->what);
+	json_out_end(errors);
+	json_out_end(errors);
+}
+
+int fields_parse(const char *body, size_t n, struct json_object **out, struct json_out *errors)
+{
+	struct json_object *o = NULL;
 	struct syntax_fault fault;
 	int rc;
 
 	if (n == 0 || n > INT32_MAX) {
-		list = json_object_new_array();
-		error_add(list, "missing", loc_make("body", NULL, -1), "Field required", NULL);
-		*errors = list;
+		error_add(errors, "missing", "body", NULL, -1, "Field required", NULL);
 		return -EINVAL;
 	}
 	rc = syntax_check(body, n, &fault);
-	if (rc == -EILSEQ)
-		return rc;
-	if (rc < 0) {
-		list = json_object_new_array();
-		e = error_add(list, "json_invalid", loc_make("body", NULL, (int)fault.at), "JSON decode error",
-			      json_object_new_object());
-		ctx = json_object_new_object();
-		json_object_object_add(ctx, "error", json_object_new_string(fault.what));
-		json_object_object_add(e, "ctx", ctx);
-		*errors = list;
-		return -EINVAL;
-	}
-	rc = tree_make(body, n, &o);
+	if (rc == -EINVAL)
+		error_syntax(errors, &fault);
+	if (rc == 0)
+		rc = tree_make(body, n, &o);
 	if (rc < 0)
 		return rc;
 	if (json_object_is_type(o, json_type_object)) {
 		*out = o;
 		return 0;
 	}
-	list = json_object_new_array();
 	if (o)
-		error_add(list, "model_attributes_type", loc_make("body", NULL, -1),
-			  "Input should be a valid dictionary or object to extract fields from", o);
+		error_add(errors, "model_attributes_type", "body", NULL, -1, NO_OBJECT, o);
 	else
-		error_add(list, "missing", loc_make("body", NULL, -1), "Field required", NULL);
-	*errors = list;
+		error_add(errors, "missing", "body", NULL, -1, "Field required", NULL);
+	json_object_put(o);
 	return -EINVAL;
+}
+
+void fields_no_object(const char *body, size_t n, struct json_out *errors)
+{
+	if (!n) {
+		error_add(errors, "missing", "body", NULL, -1, "Field required", NULL);
+		return;
+	}
+	error_begin(errors, "model_attributes_type", "body", NULL, -1, NO_OBJECT);
+	json_out_span(errors, "input", (struct span){body, n});
+	json_out_end(errors);
 }
 
 /* --- values ------------------------------------------------------------------------------------------------------------------------ */
@@ -155,17 +169,16 @@ static bool number_value(struct json_object *v, double *out)
 	return *end == '\0';
 }
 
-static void check_bool(struct json_object *errors, const struct field *f, struct json_object *v, const char *where)
+static void check_bool(struct json_out *errors, const struct field *f, struct json_object *v, const char *where)
 {
 	bool text = json_object_is_type(v, json_type_string) || json_object_is_type(v, json_type_int);
 
 	if (bool_value(v) >= 0)
 		return;
 	if (!text)
-		error_add(errors, "bool_type", loc_make(where, f->name, -1), "Input should be a valid boolean", json_object_get(v));
+		error_add(errors, "bool_type", where, f->name, -1, "Input should be a valid boolean", v);
 	else
-		error_add(errors, "bool_parsing", loc_make(where, f->name, -1),
-			  "Input should be a valid boolean, unable to interpret input", json_object_get(v));
+		error_add(errors, "bool_parsing", where, f->name, -1, "Input should be a valid boolean, unable to interpret input", v);
 }
 
 /* "5", "-5" or "5.0". */
@@ -182,7 +195,7 @@ static bool is_integer_text(const char *text)
 	return n && text[strspn(text, " \t\n\r\v\f")] == '\0';
 }
 
-static void check_number(struct json_object *errors, const struct field *f, struct json_object *v, const char *where)
+static void check_number(struct json_out *errors, const struct field *f, struct json_object *v, const char *where)
 {
 	bool whole = f->kind == FIELD_INTEGER, text = json_object_is_type(v, json_type_string);
 	double d;
@@ -192,41 +205,40 @@ static void check_number(struct json_object *errors, const struct field *f, stru
 			  whole  ? text ? "int_parsing" : "int_type"
 			  : text ? "float_parsing"
 				 : "float_type",
-			  loc_make(where, f->name, -1),
+			  where, f->name, -1,
 			  whole  ? text ? "Input should be a valid integer, unable to parse string as an integer"
 					: "Input should be a valid integer"
 			  : text ? "Input should be a valid number, unable to parse string as a number"
 				 : "Input should be a valid number",
-			  json_object_get(v));
+			  v);
 		return;
 	}
 	if (whole && (!isfinite(d) || d != floor(d)))
-		error_add(errors, "int_from_float", loc_make(where, f->name, -1),
-			  "Input should be a valid integer, got a number with a fractional part", json_object_get(v));
+		error_add(errors, "int_from_float", where, f->name, -1,
+			  "Input should be a valid integer, got a number with a fractional part", v);
 }
 
-static void check_strings(struct json_object *errors, const struct field *f, struct json_object *v, const char *where)
+static void check_strings(struct json_out *errors, const struct field *f, struct json_object *v, const char *where)
 {
 	if (!json_object_is_type(v, json_type_array)) {
-		error_add(errors, "list_type", loc_make(where, f->name, -1), "Input should be a valid list", json_object_get(v));
+		error_add(errors, "list_type", where, f->name, -1, "Input should be a valid list", v);
 		return;
 	}
 	for (size_t i = 0; i < json_object_array_length(v); i++) {
 		struct json_object *one = json_object_array_get_idx(v, i);
 
 		if (!json_object_is_type(one, json_type_string))
-			error_add(errors, "string_type", loc_make(where, f->name, (int)i), "Input should be a valid string",
-				  json_object_get(one));
+			error_add(errors, "string_type", where, f->name, (int64_t)i, "Input should be a valid string", one);
 	}
 }
 
-static void check(struct json_object *errors, const struct field *f, struct json_object *in, const char *where)
+static void check(struct json_out *errors, const struct field *f, struct json_object *in, const char *where)
 {
 	struct json_object *v;
 
 	if (!json_object_object_get_ex(in, f->name, &v)) {
 		if (f->required)
-			error_add(errors, "missing", loc_make(where, f->name, -1), "Field required", json_object_get(in));
+			error_add(errors, "missing", where, f->name, -1, "Field required", strcmp(where, "body") == 0 ? in : NULL);
 		return;
 	}
 	if (!v && f->nullable)
@@ -234,8 +246,7 @@ static void check(struct json_object *errors, const struct field *f, struct json
 	switch (f->kind) {
 	case FIELD_STRING:
 		if (!json_object_is_type(v, json_type_string))
-			error_add(errors, "string_type", loc_make(where, f->name, -1), "Input should be a valid string",
-				  json_object_get(v));
+			error_add(errors, "string_type", where, f->name, -1, "Input should be a valid string", v);
 		return;
 	case FIELD_BOOL:
 		check_bool(errors, f, v, where);
@@ -250,16 +261,22 @@ static void check(struct json_object *errors, const struct field *f, struct json
 	}
 }
 
-struct json_object *fields_check(const struct field *table, unsigned n, struct json_object *in, const char *where)
+bool fields_check(const struct field *table, unsigned n, struct json_object *in, const char *where, struct json_out *errors)
 {
-	struct json_object *errors = json_object_new_array();
+	size_t before = errors->n;
 
 	for (unsigned i = 0; i < n; i++)
 		check(errors, &table[i], in, where);
-	if (json_object_array_length(errors))
-		return errors;
-	json_object_put(errors);
-	return NULL;
+	return errors->n == before && !errors->failed;
+}
+
+struct span fields_text(struct json_object *in, const char *name)
+{
+	struct json_object *v;
+
+	if (!json_object_object_get_ex(in, name, &v) || !v)
+		return (struct span){NULL, 0};
+	return (struct span){json_object_get_string(v), (size_t)json_object_get_string_len(v)};
 }
 
 const char *fields_string(struct json_object *in, const char *name, const char *otherwise)

@@ -119,7 +119,7 @@ static void route_check(const char *path)
 	const struct route *r = route_find(path, &tail);
 
 	if (!r) {
-		CHECK(route_dialect_of(path) <= DIALECT_PLAIN);
+		CHECK(route_dialect_of(path) <= DIALECT_TSA);
 		return;
 	}
 	CHECK(strlen(route_allow(r, allow, sizeof(allow))) > 0 && strlen(allow) < sizeof(allow) - 1);

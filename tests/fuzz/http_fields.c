@@ -17,25 +17,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct json_object *o = NULL, *errors = NULL, *wrong;
+	struct json_object *o = NULL;
+	struct json_out errors = {0};
 	struct syntax_fault fault = {0, NULL};
 	int syntax = syntax_check((const char *)data, n, &fault);
 	int rc = fields_parse((const char *)data, n, &o, &errors);
 
 	if (syntax < 0 && (fault.at > n || !fault.what))
 		__builtin_trap();
-	if ((rc == 0) != (o != NULL) || (rc == -EINVAL) != (errors != NULL) || (syntax < 0 && rc == 0) || rc == -ENOMEM)
+	if ((rc == 0) != (o != NULL) || (rc == -EINVAL) != (errors.n > 0) || (syntax < 0 && rc == 0) || rc == -ENOMEM)
 		__builtin_trap();
-	if (rc == 0) {
-		wrong = fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body");
-		if (!wrong) {
-			fields_string(o, "query", "");
-			fields_bool(o, "flag", false);
-			fields_number(o, "share", 0);
-		}
-		json_object_put(wrong);
+	if (rc == 0 && fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body", &errors)) {
+		fields_text(o, "query");
+		fields_string(o, "query", "");
+		fields_bool(o, "flag", false);
+		fields_number(o, "share", 0);
 	}
 	json_object_put(o);
-	json_object_put(errors);
+	json_out_free(&errors);
 	return 0;
 }

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(!tail.p || (tail.p > path && tail.p + tail.n == path + n && tail.n && !memchr(tail.p, '/', tail.n)));
 		if (r)
 			CHECK(strlen(route_allow(r, allow, sizeof(allow))) > 0);
-		CHECK(route_dialect_of(path) <= DIALECT_PLAIN);
+		CHECK(route_dialect_of(path) <= DIALECT_TSA);
 	}
 	free(path);
 	return 0;

@@ -27,6 +27,9 @@ static struct route_row ROUTES[] = {
 	{"/v1/chat/completions", ROUTE_ID_V1_CHAT, NULL, "POST"},
 	{"/v1/messages", ROUTE_ID_V1_MESSAGES, NULL, "POST"},
 	{"/healthz", ROUTE_ID_HEALTHZ, NULL, "GET, HEAD"},
+	{"/health", ROUTE_ID_HEALTH, NULL, "GET, HEAD"},
+	{"/api/intelligent-route", ROUTE_ID_API_ROUTE, NULL, "POST"},
+	{"/api/v1/model-router/assignments/code", ROUTE_ID_MR_ASSIGNMENT, "code", "PUT"},
 	{"", ROUTE_ID_COUNT, NULL, NULL},
 	{"/api", ROUTE_ID_COUNT, NULL, NULL},
 	{"/api/", ROUTE_ID_COUNT, NULL, NULL},
@@ -65,7 +68,7 @@ static void test_route(void **state)
 static void test_every_route(void **state)
 {
 	static const char *const PATHS[ROUTE_ID_COUNT] = {
-#define ROUTE(id, path, get, post, del, dialect, kind, shape, stream) [ROUTE_ID_##id] = path,
+#define ROUTE(id, path, get, post, other, dialect, kind, shape, stream) [ROUTE_ID_##id] = path,
 #include "http/routes.def"
 #undef ROUTE
 	};
@@ -100,6 +103,8 @@ static struct dialect_row DIALECTS[] = {
 	{"/api/x", DIALECT_NATIVE},	  {"/api", DIALECT_NATIVE},   {"/apix", DIALECT_PLAIN},        {"/v1/x", DIALECT_OPENAI},
 	{"/v1", DIALECT_OPENAI},	  {"/v12", DIALECT_PLAIN},    {"/v1/messages/x", DIALECT_ANTHROPIC},
 	{"/v1/messagesx", DIALECT_OPENAI}, {"/", DIALECT_PLAIN},      {"", DIALECT_PLAIN},             {"/favicon.ico", DIALECT_PLAIN},
+	{"/api/v1/x", DIALECT_TSA},	  {"/api/feedback/x", DIALECT_TSA}, {"/health/x", DIALECT_TSA}, {"/healthx", DIALECT_PLAIN},
+	{"/api/optimization-stats", DIALECT_TSA},
 };
 
 static void test_dialect_of(void **state)
@@ -122,6 +127,7 @@ struct error_row {
 
 static struct error_row ERRORS[] = {
 	{"native", DIALECT_NATIVE, 404, "model 'x' not found", "req_1", "{\"error\":\"model 'x' not found\"}"},
+	{"TSA", DIALECT_TSA, 404, "Not \"Found\"", NULL, "{\"detail\":\"Not \\\"Found\\\"\"}"},
 	{"OpenAI 400", DIALECT_OPENAI, 400, "m", NULL,
 	 "{\"error\":{\"message\":\"m\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}\n"},
 	{"OpenAI 404", DIALECT_OPENAI, 404, "m", NULL,
