@@ -299,7 +299,7 @@ fuzz-corpus: $(if $(T),build/fuzz/$(T),$(FUZZ_BIN))
 .PHONY: install uninstall
 MAN8 := tsad.8 tsactl.8
 MAN5 := tsa.conf.5 tsa-board.5
-MAN7 := tsa-http.7
+MAN7 := tsa-api.7 tsa-http.7
 MAN1 := ollama-sim.1 tsa-load.1 tsa-simulate.1
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d \

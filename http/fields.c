@@ -14,7 +14,8 @@
 
 /* --- errors ----------------------------------------------------------------------------------------------------------------------- */
 
-static void error_begin(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index, const char *msg)
+static void error_begin(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index,
+			const char *msg)
 {
 	json_out_object(errors, NULL);
 	json_out_text(errors, "type", type);
@@ -29,10 +30,11 @@ static void error_begin(struct json_out *errors, const char *type, const char *w
 }
 
 /* `input`: what was given; NULL is null. */
-static void error_add(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index, const char *msg,
-		      struct json_object *input)
+static void error_add(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index,
+		      const char *msg, struct json_object *input)
 {
-	const char *text = input ? json_object_to_json_string_ext(input, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : "null";
+	const char *text =
+		input ? json_object_to_json_string_ext(input, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : "null";
 
 	error_begin(errors, type, where, name, index, msg);
 	if (text)
@@ -178,7 +180,8 @@ static void check_bool(struct json_out *errors, const struct field *f, struct js
 	if (!text)
 		error_add(errors, "bool_type", where, f->name, -1, "Input should be a valid boolean", v);
 	else
-		error_add(errors, "bool_parsing", where, f->name, -1, "Input should be a valid boolean, unable to interpret input", v);
+		error_add(errors, "bool_parsing", where, f->name, -1, "Input should be a valid boolean, unable to interpret input",
+			  v);
 }
 
 /* "5", "-5" or "5.0". */

@@ -56,6 +56,8 @@ void exchange_free(struct exchange *x)
 		event_free(x->calm);
 	x->calm = NULL;
 	drop_body(x);
+	free(x->query);
+	x->query = NULL;
 	carry_free(&x->error);
 	exchange_model(x, NULL);
 	if (x->tenant)
@@ -483,6 +485,9 @@ void exchange_ready(struct exchange *x)
 		break;
 	case ROUTE_MANAGE:
 		manage_answer(x);
+		break;
+	case ROUTE_API:
+		api_answer(x);
 		break;
 	default:
 		fleet_answer(x);

@@ -7,6 +7,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "router/api.h"
 #include "router/fan.h"
 
 #define FLEET_NS  (5ULL * NS_PER_S) /* for an instance's control route; one that is slower is left out and named */
@@ -297,12 +298,21 @@ static void say_root(struct exchange *x)
 	answer_body(x, 200, "text/plain; charset=utf-8", NULL, TEXT, sizeof(TEXT) - 1);
 }
 
-/* The routes to the cloud are never served, which is what Ollama calls disabled. */
+/* The routes to the cloud are never served, which is what Ollama calls disabled.  Its clients read nothing else; those of the replaced
+ * service read the other members. */
 static void say_status(struct exchange *x)
 {
-	static const char TEXT[] = "{\"cloud\":{\"disabled\":true,\"source\":\"config\"}}";
+	struct json_out o = {0};
 
-	answer_body(x, 200, NATIVE, NULL, TEXT, sizeof(TEXT) - 1);
+	json_out_object(&o, NULL);
+	json_out_raw(&o, "cloud", SPAN_LIT("{\"disabled\":true,\"source\":\"config\"}"));
+	api_status_members(x->r, &o);
+	json_out_end(&o);
+	if (o.failed)
+		answer_error(x, 503, 1, NO_MEMORY);
+	else
+		answer_body(x, 200, NATIVE, NULL, o.p, o.n);
+	json_out_free(&o);
 }
 
 static void say_healthy(struct exchange *x)

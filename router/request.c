@@ -90,11 +90,12 @@ bool exchange_route(struct exchange *x, const struct http_head *h)
 
 	x->method = (uint8_t)h->method;
 	if (http_path_decode(h->path, path, sizeof(path)) < 0) {
-		answer_error(x, bad.status, 0, "%s", bad.reason);
+		if (!api_redirect(x, h))
+			answer_error(x, bad.status, 0, "%s", bad.reason);
 		return false;
 	}
 	x->route = route_find(path, &tail);
-	if (!check_host(x, h) || !check_origin(x, h))
+	if (!check_host(x, h) || !check_origin(x, h) || api_refused(x, path, h->method))
 		return false;
 	if (!x->route) {
 		answer_plain(x, 404, NULL, "404 page not found");
@@ -117,6 +118,8 @@ bool exchange_route(struct exchange *x, const struct http_head *h)
 	}
 	if (!type.n || !span_copy(x->content_type, sizeof(x->content_type), type))
 		snprintf(x->content_type, sizeof(x->content_type), "application/json");
+	if (x->route->kind == ROUTE_API && !api_head(x, h))
+		return false;
 	return check_kind(x) && (x->route->kind != ROUTE_INFER || session_head(x, h));
 }
 

@@ -198,6 +198,7 @@ struct exchange {
 	char recent[USAGE_TAIL];     /* the end of the answer so far */
 	char model_text[ROUTER_KEY]; /* the model as it is sent upstream */
 	char tail[80];               /* last path segment of /v1/models/X and /api/blobs/X */
+	char *query;                 /* of the target, on routes that have one; NULL: none */
 	char content_type[160];      /* of the request, for audio's multipart boundary */
 	char origin[160];            /* an allowed Origin, for the CORS answer */
 };
@@ -371,6 +372,8 @@ struct slot {
 void view_refresh(struct router *r, uint64_t now_ns);
 /* Places taken on a slot by every router. */
 unsigned view_in_flight(struct router *r, unsigned slot);
+/* Is router `i` another one that lives?  A dead router's counts vanish with its generation. */
+bool view_sibling(const struct router *r, unsigned i);
 /* Generations in flight on all slots, by every router. */
 unsigned view_active(struct router *r);
 
@@ -468,6 +471,16 @@ void fleet_answer(struct exchange *x);
 void manage_answer(struct exchange *x);
 void fan_client_gone(struct fan *f);
 void fan_expired(struct fan *f);
+
+/* --- api.c: tsa's own routes --------------------------------------------------------------------------------------------------- */
+
+void api_answer(struct exchange *x);
+/* The path has slashes at its end, and without them it is one of these routes: a redirection.  True: answered. */
+bool api_redirect(struct exchange *x, const struct http_head *h);
+/* There is no such route, or not by this method, and clients of these routes ask: in their words.  True: answered. */
+bool api_refused(struct exchange *x, const char *path, unsigned method);
+/* What the answer needs of the head.  False: answered. */
+bool api_head(struct exchange *x, const struct http_head *h);
 
 /* Say on the board who this is; after a new board or generation, with a clean page. */
 void router_publish(struct router *r);

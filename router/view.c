@@ -120,8 +120,7 @@ void view_refresh(struct router *r, uint64_t now_ns)
 	}
 }
 
-/* Is router `i` another one that lives?  A dead router's counts vanish with its generation. */
-static bool sibling(const struct router *r, unsigned i)
+bool view_sibling(const struct router *r, unsigned i)
 {
 	struct shm_child_line child;
 	struct shm_router_ident ident;
@@ -135,7 +134,7 @@ unsigned view_in_flight(struct router *r, unsigned slot)
 	uint64_t sum = r->slots[slot].in_flight;
 
 	for (unsigned i = 0; r->conf.routers > 1 && r->board && i < r->conf.routers; i++)
-		if (sibling(r, i))
+		if (view_sibling(r, i))
 			sum += atomic_load_explicit(&shm_router_slot(r->board, i, slot)->in_flight, memory_order_seq_cst);
 	return (unsigned)sum;
 }
@@ -145,7 +144,7 @@ unsigned view_active(struct router *r)
 	uint64_t sum = r->active;
 
 	for (unsigned i = 0; r->conf.routers > 1 && r->board && i < r->conf.routers; i++)
-		if (sibling(r, i))
+		if (view_sibling(r, i))
 			sum += shm_get(&shm_router_counters(r->board, i)->active);
 	return (unsigned)sum;
 }

@@ -28,8 +28,7 @@ static struct route_row ROUTES[] = {
 	{"/v1/messages", ROUTE_ID_V1_MESSAGES, NULL, "POST"},
 	{"/healthz", ROUTE_ID_HEALTHZ, NULL, "GET, HEAD"},
 	{"/health", ROUTE_ID_HEALTH, NULL, "GET, HEAD"},
-	{"/api/intelligent-route", ROUTE_ID_API_ROUTE, NULL, "POST"},
-	{"/api/v1/model-router/assignments/code", ROUTE_ID_MR_ASSIGNMENT, "code", "PUT"},
+	{"/api/health/details", ROUTE_ID_API_HEALTH_DETAILS, NULL, "GET"},
 	{"", ROUTE_ID_COUNT, NULL, NULL},
 	{"/api", ROUTE_ID_COUNT, NULL, NULL},
 	{"/api/", ROUTE_ID_COUNT, NULL, NULL},
@@ -103,7 +102,7 @@ static struct dialect_row DIALECTS[] = {
 	{"/api/x", DIALECT_NATIVE},	  {"/api", DIALECT_NATIVE},   {"/apix", DIALECT_PLAIN},        {"/v1/x", DIALECT_OPENAI},
 	{"/v1", DIALECT_OPENAI},	  {"/v12", DIALECT_PLAIN},    {"/v1/messages/x", DIALECT_ANTHROPIC},
 	{"/v1/messagesx", DIALECT_OPENAI}, {"/", DIALECT_PLAIN},      {"", DIALECT_PLAIN},             {"/favicon.ico", DIALECT_PLAIN},
-	{"/api/v1/x", DIALECT_TSA},	  {"/api/feedback/x", DIALECT_TSA}, {"/health/x", DIALECT_TSA}, {"/healthx", DIALECT_PLAIN},
+	{"/api/v1/x", DIALECT_TSA},	  {"/health/x", DIALECT_TSA}, {"/healthx", DIALECT_PLAIN},
 	{"/api/optimization-stats", DIALECT_TSA},
 };
 

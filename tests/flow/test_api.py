@@ -1,0 +1,232 @@
+"""tsa's own HTTP interface as clients of the replaced service read it: fields, their order, their types, and every way to be wrong."""
+import datetime
+import json
+import re
+import time
+
+import pytest
+from fabric import call, chat, get, wait_for
+
+STAMP = re.compile(r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$')
+KEYED = ('code', 'general', 'reasoning', 'fast', 'embedding', 'tools', 'vision', 'thinking')
+
+
+def now(text):
+    """A timestamp in the old form, and of this moment."""
+    assert STAMP.match(text), text
+    assert abs((datetime.datetime.fromisoformat(text) - datetime.datetime.utcnow()).total_seconds()) < 60
+
+
+def ask(port, path, body=None, method=None, status=200, headers=None):
+    """An answer in JSON, whatever else it is."""
+    got, text, head = call(port, method or ('GET' if body is None else 'POST'), path, body, headers=headers)
+    assert got == status, (got, text)
+    assert head['content-type'] == 'application/json', head
+    return json.loads(text)
+
+
+def keys(o, *names):
+    assert list(o) == list(names), list(o)
+
+
+# --- rules that hold everywhere ---------------------------------------------------------------------------------------------------
+
+ROUTES = {
+    'GET': ['/api/load-balancer-stats', '/api/ollama-health', '/api/routing-metrics', '/api/capacity-status', '/api/cache-stats', '/api/advanced-cache-stats',
+            '/health/details', '/api/health', '/api/health/details', '/api/metrics/health', '/api/rag-health', '/api/auth/health', '/api/test-simple'],
+    'GET, HEAD': ['/health', '/metrics'],
+}
+
+
+def test_wrong_methods_unknown_paths_and_slashes(pair):
+    """405 with Allow, 404 and 307 in the words of the framework that the replaced service used."""
+    _, f = pair
+    for allow, paths in ROUTES.items():
+        for path in paths:
+            for method in ('DELETE', 'PATCH'):
+                status, text, head = call(f.port, method, path)
+                assert (status, json.loads(text), head['allow']) == (405, {'detail': 'Method Not Allowed'}, allow)
+            status, text, head = call(f.port, 'GET', path + '/?a=1')
+            assert (status, text, head['location']) == (307, '', path + '?a=1')
+    for path in ('/api/optimization-stats', '/api/v1/model-router/nothing', '/health/nothing'):
+        assert ask(f.port, path, status=404) == {'detail': 'Not Found'}
+    # What is Ollama's stays Ollama's.
+    assert call(f.port, 'GET', '/api/nothing')[:2] == (404, '404 page not found')
+    assert call(f.port, 'DELETE', '/api/tags')[:2] == (405, '405 method not allowed')
+    assert call(f.port, 'GET', '/api/tags/')[0] == 400
+
+
+def test_a_token_is_neither_needed_nor_looked_at(pair):
+    _, f = pair
+    for token in (None, 'Bearer eyJhbGciOiJIUzI1NiJ9.e30.x', 'Bearer', 'ApiKey sk_x', 'nonsense'):
+        headers = {'Authorization': token} if token else {}
+        assert ask(f.port, '/api/load-balancer-stats', headers=headers)['success'] is True
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------------------
+
+def test_load_balancer_stats(pair):
+    s, f = pair
+    urls = [f'http://127.0.0.1:{p}' for p in s.ports]
+    o = ask(f.port, '/api/load-balancer-stats')
+    keys(o, 'success', 'instances', 'overall', 'timestamp')
+    assert o['success'] is True and list(o['instances']) == urls
+    for i in o['instances'].values():
+        assert i == {'healthy': True, 'total_requests': 0, 'successful_requests': 0, 'failed_requests': 0, 'average_response_time': '0.00ms',
+                     'success_rate': '0.0%', 'load_score': '0.00'}
+        keys(i, 'healthy', 'total_requests', 'successful_requests', 'failed_requests', 'average_response_time', 'success_rate', 'load_score')
+    assert o['overall'] == {'total_requests': 0, 'successful_requests': 0, 'failed_requests': 0, 'overall_success_rate': '0.0%',
+                            'healthy_instances': 2, 'total_instances': 2}
+    keys(o['overall'], 'total_requests', 'successful_requests', 'failed_requests', 'overall_success_rate', 'healthy_instances', 'total_instances')
+    now(o['timestamp'])
+    for _ in range(6):
+        assert chat(f.port)[0] == 200
+    f.wait_balance()
+    o = ask(f.port, '/api/load-balancer-stats')
+    assert sum(i['successful_requests'] for i in o['instances'].values()) == 6 == o['overall']['total_requests']
+    for i in o['instances'].values():
+        if i['total_requests']:
+            assert re.match(r'^\d+\.\d\dms$', i['average_response_time']) and float(i['average_response_time'][:-2]) > 0
+            assert i['success_rate'] == '100.0%' and i['load_score'] == i['average_response_time'][:-2]
+    assert o['overall']['overall_success_rate'] == '100.0%'
+
+
+def test_an_instance_that_is_down_has_an_infinite_score(sims, fabrics):
+    a, b = sims(1), sims(1)
+    f = fabrics(adopt=[a.port, b.port])
+    b.kill()
+    wait_for(lambda: ask(f.port, '/api/ollama-health')['healthy_instances'] == 1, 15, 'the loss is seen')
+    o = ask(f.port, '/api/load-balancer-stats')
+    lost = o['instances'][f'http://127.0.0.1:{b.port}']
+    assert (lost['healthy'], lost['load_score']) == (False, 'inf')
+    assert (o['overall']['healthy_instances'], o['overall']['total_instances']) == (1, 2)
+    # One is enough to be healthy, as the replaced service had it; who counts them sees more.
+    assert ask(f.port, '/api/ollama-health')['status'] == 'healthy' == ask(f.port, '/health')['status']
+    assert ask(f.port, '/api/metrics/health')['status'] == 'degraded'
+    assert ask(f.port, '/api/capacity-status')['status'] == 'degraded'
+    assert ask(f.port, '/api/metrics/health')['services']['ollama_instances'] == {'i0': True, 'i1': False}
+    a.kill()
+    wait_for(lambda: ask(f.port, '/api/ollama-health')['healthy_instances'] == 0, 15, 'the second loss is seen')
+    assert ask(f.port, '/api/ollama-health')['status'] == 'degraded'
+    o = ask(f.port, '/health')
+    keys(o, 'status', 'service', 'database', 'error', 'message')
+    assert o['status'] == 'degraded'
+    assert ask(f.port, '/api/health') == {'status': 'degraded'}
+    assert ask(f.port, '/api/metrics/health')['status'] == 'unhealthy'
+    assert ask(f.port, '/api/rag-health') == {'status': 'degraded', 'ollama': 'error', 'reranker': 'ok'}
+    assert ask(f.port, '/api/auth/health') == {'status': 'healthy'}
+
+
+def test_ollama_health(pair):
+    s, f = pair
+    o = ask(f.port, '/api/ollama-health')
+    keys(o, 'status', 'healthy_instances', 'total_instances', 'instances')
+    assert (o['status'], o['healthy_instances'], o['total_instances']) == ('healthy', 2, 2)
+    assert [i['name'] for i in o['instances']] == ['i0', 'i1'] and [i['url'] for i in o['instances']] == [f'http://127.0.0.1:{p}' for p in s.ports]
+    for i in o['instances']:
+        keys(i, 'name', 'url', 'healthy', 'response_time', 'load_score', 'last_check')
+        assert i['healthy'] is True and re.match(r'^\d+\.\d\ds$', i['response_time']) and i['load_score'] == i['response_time'][:-1]
+        assert isinstance(i['last_check'], float) and abs(i['last_check'] - time.time()) < 30
+
+
+def test_routing_metrics(pair):
+    s, f = pair
+    for _ in range(4):
+        chat(f.port)
+    f.wait_balance()
+    o = ask(f.port, '/api/routing-metrics')
+    keys(o, 'success', 'instances', 'timestamp')
+    now(o['timestamp'])
+    assert o['success'] is True and sum(i['decisions_total'] for i in o['instances']) == 4
+    for i in o['instances']:
+        keys(i, 'instance_id', 'url', 'healthy', 'avg_latency_ms', 'p95_latency_ms', 'active_sessions', 'queue_depth', 'capabilities', 'models_loaded',
+             'decisions_total')
+        assert i['healthy'] is True and (i['active_sessions'], i['queue_depth']) == (0, 0)
+        assert isinstance(i['avg_latency_ms'], float) and isinstance(i['p95_latency_ms'], float)
+        assert i['decisions_total'] == 0 or i['p95_latency_ms'] > 0
+        assert 'general' in i['capabilities'] and set(i['capabilities']) <= set(KEYED)
+        assert 'sim-chat:latest' in i['models_loaded']
+
+
+def test_capabilities_are_those_of_the_configuration_first(sims, fabrics):
+    s = sims(1)
+    f = fabrics(conf=f'instance "coder" {{ url = "http://127.0.0.1:{s.port}" slots = 3 tags = {{"code", "fast"}} }}\n')
+    i, = ask(f.port, '/api/routing-metrics')['instances']
+    assert i['instance_id'] == 'coder' and i['capabilities'][:3] == ['code', 'fast', 'general']
+    i, = ask(f.port, '/api/capacity-status')['instances']
+    assert (i['instance_id'], i['slots']) == ('coder', 3)
+
+
+def test_capacity_status(sims, fabrics):
+    s = sims(1)
+    f = fabrics(adopt=s.ports, slots='1')
+    o = ask(f.port, '/api/capacity-status')
+    keys(o, 'success', 'status', 'active_generations', 'max_active_generations', 'queued', 'free_memory_pct', 'total_memory_bytes', 'instances', 'timestamp')
+    now(o['timestamp'])
+    assert (o['success'], o['status'], o['active_generations'], o['max_active_generations'], o['queued']) == (True, 'ok', 0, 1, 0)
+    i, = o['instances']
+    keys(i, 'instance_id', 'slots', 'slots_in_use', 'resident_models', 'resident_bytes')
+    assert (i['slots'], i['slots_in_use']) == (1, 0) and 'sim-chat:latest' in i['resident_models'] and i['resident_bytes'] > 0
+    o = wait_for(lambda: (c := ask(f.port, '/api/capacity-status'))['total_memory_bytes'] and c, 5, 'the host is measured')
+    assert 0 <= o['free_memory_pct'] <= 100 and o['total_memory_bytes'] > 1 << 28
+
+
+def test_there_is_no_cache_yet_and_it_says_so(pair):
+    _, f = pair
+    for path in ('/api/cache-stats', '/api/advanced-cache-stats'):
+        o = ask(f.port, path)
+        keys(o, 'success', 'cache', 'timestamp')
+        assert (o['success'], o['cache']) == (True, {'enabled': False})
+        now(o['timestamp'])
+
+
+# --- health -----------------------------------------------------------------------------------------------------------------------
+
+def test_the_health_family(pair):
+    _, f = pair
+    o = ask(f.port, '/health')
+    keys(o, 'status', 'service', 'database', 'message')
+    assert (o['status'], o['service'], o['database'], o['message']) == ('healthy', 'tsa', 'not_configured', '2 of 2 instances are ready')
+    assert call(f.port, 'HEAD', '/health')[:2] == (200, '')
+    assert ask(f.port, '/api/health') == {'status': 'ok'}
+    for path in ('/health/details', '/api/health/details'):
+        o = ask(f.port, path, headers={'X-API-Key': 'anything'})
+        assert (o['status'], o['db'], o['reranker_model'], o['services']['database']) == ('ok', 'not_configured', None, 'not_configured')
+    o = ask(f.port, '/api/metrics/health')
+    keys(o, 'status', 'timestamp', 'services')
+    now(o['timestamp'])
+    assert (o['status'], o['services']) == ('healthy', {'database': True, 'ollama_instances': {'i0': True, 'i1': True}})
+    o = ask(f.port, '/api/rag-health')
+    keys(o, 'status', 'ollama', 'reranker')
+    assert o == {'status': 'healthy', 'ollama': 'ok', 'reranker': 'ok'}
+    assert ask(f.port, '/api/auth/health') == {'status': 'healthy'}
+    o = ask(f.port, '/api/test-simple')
+    keys(o, 'status', 'message')
+    assert o['status'] == 'test_ok'
+    o = json.loads(get(f.port, '/api/status')[1])
+    assert o['cloud'] == {'disabled': True, 'source': 'config'} and o['status'] == 'ok'
+    assert o['services'] == {'router': 'ok', 'ollama': 'healthy', 'database': 'not_configured'}
+    assert o['performance_targets']['total_s'] > 0
+    now(o['timestamp'])
+
+
+def test_metrics_are_what_prometheus_reads(pair):
+    parser = pytest.importorskip('prometheus_client.parser')
+    s, f = pair
+    for _ in range(3):
+        chat(f.port)
+    f.wait_balance()
+    status, text, head = get(f.port, '/metrics')
+    assert (status, head['content-type']) == (200, 'text/plain; version=0.0.4; charset=utf-8')
+    families = {m.name: m for m in parser.text_string_to_metric_families(text)}
+    assert all(m.documentation and m.type in ('counter', 'gauge') for m in families.values())
+    seen = [(x.name, tuple(sorted(x.labels.items()))) for m in families.values() for x in m.samples]
+    assert len(seen) == len(set(seen))
+
+    def total(name, sample=None):
+        return sum(x.value for x in families[name].samples if x.name == (sample or name))
+    assert total('ollama_instances_online') == 2 == total('ollama_instance_up') == total('ollama_instance_health_status')
+    assert total('tsa_instance_served', 'tsa_instance_served_total') == 3 and families['tsa_instance_served'].type == 'counter'
+    assert total('tsa_router_requests', 'tsa_router_requests_total') >= 4
+    assert {x.labels['instance'] for x in families['tsa_instance_in_flight'].samples} == {'i0', 'i1'}
+    assert 0 < total('tsa_instance_total_ewma_seconds') < 60
