@@ -54,6 +54,42 @@ static int parse(const char *bytes, size_t n)
 	return err;
 }
 
+static void assert_same_process(const struct proc_process *a, const struct proc_process *b)
+{
+	assert_int_equal(a->pid, b->pid);
+	assert_int_equal(a->start, b->start);
+}
+
+/* Member by member: what a compiler leaves in the gaps between them is not a fact. */
+static void assert_same(const struct state *a, const struct state *b)
+{
+	assert_memory_equal(a->boot_id, b->boot_id, sizeof(a->boot_id));
+	assert_memory_equal(a->board_id, b->board_id, sizeof(a->board_id));
+	assert_int_equal(a->sup_gen, b->sup_gen);
+	assert_same_process(&a->sup, &b->sup);
+	assert_int_equal(a->stopping, b->stopping);
+	assert_int_equal(a->n_children, b->n_children);
+	for (unsigned i = 0; i < a->n_children; i++) {
+		const struct state_child *x = &a->children[i], *y = &b->children[i];
+
+		assert_int_equal(x->role, y->role);
+		assert_int_equal(x->index, y->index);
+		assert_int_equal(x->gen, y->gen);
+		assert_same_process(&x->process, &y->process);
+		assert_int_equal(x->identity, y->identity);
+		assert_string_equal(x->name, y->name);
+	}
+	assert_int_equal(a->n_ollamas, b->n_ollamas);
+	for (unsigned i = 0; i < a->n_ollamas; i++) {
+		assert_int_equal(a->ollamas[i].slot, b->ollamas[i].slot);
+		assert_same_process(&a->ollamas[i].process, &b->ollamas[i].process);
+		assert_string_equal(a->ollamas[i].name, b->ollamas[i].name);
+	}
+	assert_int_equal(a->n_drained, b->n_drained);
+	for (unsigned i = 0; i < a->n_drained; i++)
+		assert_string_equal(a->drained[i], b->drained[i]);
+}
+
 static void round_trip(void **state)
 {
 	(void)state;
@@ -64,7 +100,7 @@ static void round_trip(void **state)
 		len = state_print(&sample, text, sizeof(text));
 		assert_true(len > 0);
 		assert_int_equal(parse(text, (size_t)len), 0);
-		assert_memory_equal(&got, &sample, sizeof(got));
+		assert_same(&got, &sample);
 	}
 }
 
