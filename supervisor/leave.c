@@ -13,12 +13,13 @@
 #include "base/bug.h"
 #include "base/clock.h"
 
+#define KILL_AGAIN_NS (5 * NS_PER_S)
+
 static void leaver_over(struct sup_leaver *l)
 {
 	struct sup *sup = l->sup;
 
 	event_del(&l->ev_process);
-	evtimer_del(&l->ev_timer);
 	close(l->pidfd);
 	close(l->orders);
 	memset(&l->process, 0, sizeof(l->process));
@@ -36,23 +37,39 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 	leaver_over(l);
 }
 
-static void on_late(evutil_socket_t fd, short what, void *arg)
+/* How long it has left goes along, so that an order that is late does not give it more. */
+static void leaver_say_stop(struct sup_leaver *l, uint64_t now_ns)
 {
-	struct sup_leaver *l = arg;
+	uint64_t left_ns = l->drain_ns > now_ns ? l->drain_ns - now_ns : 0;
 
-	(void)fd;
-	(void)what;
-	log_warning("the old router, process %llu, did not stop in time and is killed", (unsigned long long)l->process.pid);
-	(void)pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0); /* ESRCH: its end is being told */
+	l->untold = proc_send(l->orders, PROC_STOP, l->gen, 0, left_ns / NS_PER_MS, NULL, 0, NULL, 0) < 0;
 }
 
 static void leaver_ask(struct sup_leaver *l, uint64_t drain_ns)
 {
-	uint64_t bound_ns = drain_ns + SUP_STOP_MARGIN_NS;
-	struct timeval tv = {.tv_sec = (time_t)(bound_ns / NS_PER_S), .tv_usec = (suseconds_t)(bound_ns % NS_PER_S / NS_PER_US)};
+	uint64_t now_ns = clock_now_ns();
 
-	(void)proc_send(l->orders, PROC_STOP, l->gen, 0, drain_ns / NS_PER_MS, NULL, 0, NULL, 0);
-	evtimer_add(&l->ev_timer, &tv);
+	l->drain_ns = clock_after_ns(now_ns, drain_ns);
+	l->late_ns = clock_after_ns(l->drain_ns, SUP_STOP_MARGIN_NS);
+	leaver_say_stop(l, now_ns);
+}
+
+static void leaver_tick(struct sup_leaver *l, uint64_t now_ns)
+{
+	if (l->untold)
+		leaver_say_stop(l, now_ns);
+	if (now_ns < l->late_ns)
+		return;
+	log_warning("the old router, process %llu, did not stop in time and is killed", (unsigned long long)l->process.pid);
+	l->late_ns = clock_after_ns(now_ns, KILL_AGAIN_NS);
+	(void)pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0); /* ESRCH: its end is being told */
+}
+
+void sup_leave_tick(struct sup *sup, uint64_t now_ns)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sup->leavers); i++)
+		if (sup->leavers[i].process.pid)
+			leaver_tick(&sup->leavers[i], now_ns);
 }
 
 static struct sup_leaver *leaver_free(struct sup *sup)
@@ -72,7 +89,6 @@ static int leaver_watch(struct sup_leaver *l, struct sup *sup, const struct proc
 		memset(&l->process, 0, sizeof(l->process));
 		return -ENOMEM;
 	}
-	evtimer_assign(&l->ev_timer, sup->base, on_late, l);
 	leaver_ask(l, sup->conf->drain_ns);
 	return 0;
 }

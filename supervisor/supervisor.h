@@ -99,8 +99,10 @@ struct sup_leaver {
 	uint32_t gen;
 	int pidfd;
 	int orders; /* held so that it does not look for another supervisor */
+	bool untold;       /* STOP could not be sent; the tick tries again */
+	uint64_t drain_ns; /* until then its streams may end */
+	uint64_t late_ns;  /* then it is killed, by the tick: a timer needs memory */
 	struct event ev_process;
-	struct event ev_timer;
 };
 
 /* The new program looks at the configuration before it takes over. */
@@ -360,6 +362,8 @@ int sup_leave_child(struct sup_child *c);
 int sup_leave_stranger(struct sup *sup, int fd, const struct proc_hello *hello);
 /* From now on they have `drain_ns`. */
 void sup_leave_stop(struct sup *sup, uint64_t drain_ns);
+/* Tell those who have not been told, kill those who are late. */
+void sup_leave_tick(struct sup *sup, uint64_t now_ns);
 unsigned sup_leave_count(const struct sup *sup);
 /* It is of another build: let it go and start its successor.  A worker leaves its Ollama; a router first waits until its successor
  * will know the instances, and then drains beside it. */

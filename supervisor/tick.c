@@ -45,6 +45,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	sup->tick_ns = now;
 	children_tick(sup, now, gap);
 	sup_roll_step(sup, now);
+	sup_leave_tick(sup, now);
 	sup_board_header(sup);
 	sup_notify_tick(sup, now);
 	/* Facts go into the state file with the next tick; births and Ollamas at once, where they happen. */

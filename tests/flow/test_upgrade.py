@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -164,3 +165,20 @@ def test_a_stop_in_the_middle_of_an_upgrade_leaves_nothing(installed, other_vers
     assert f.stop() == 0
     assert streams.whole(), streams.said
     assert not [p for p in pids if alive(p)]
+
+
+@pytest.mark.promise(29)
+def test_an_old_router_that_hangs_is_ended(installed, other_version):
+    f = installed
+    f.conf.write_text(f.conf.read_text() + 'deadlines { drain = 2s }\n')
+    f.ctl('reload')
+    old = settled(f)['routers'][0]['pid']
+    streams = LongStreams(f.port, 1, 1000)
+    install(other_version, f.programs)
+    f.ctl('upgrade')
+    wait_for(lambda: f.status()['routers'][0]['pid'] not in (0, old), 10, 'a new router')
+    os.kill(old, signal.SIGSTOP)
+    wait_for(lambda: not alive(old), 10, 'it is killed')
+    assert f'the old router, process {old}, did not stop in time and is killed' in f.tsad.text()
+    assert not streams.whole()
+    settled(f)
