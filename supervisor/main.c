@@ -17,17 +17,10 @@ static struct sup sup = {.dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .sig_fd = -1
 
 /* --- signals -------------------------------------------------------------------------------------------------------------------------- */
 
-static void reload(struct sup *s)
-{
-	struct why why;
-
-	(void)sup_reload(s, &why); /* it has logged why */
-}
-
 static const struct {
 	int sig;
 	void (*take)(struct sup *s);
-} SIGNALS[] = {{SIGTERM, sup_stop}, {SIGINT, sup_stop}, {SIGHUP, reload}, {SIGCHLD, sup_orphans_reap}};
+} SIGNALS[] = {{SIGTERM, sup_stop}, {SIGINT, sup_stop}, {SIGHUP, sup_reload_ask}, {SIGCHLD, sup_orphans_reap}};
 
 static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
@@ -52,7 +45,8 @@ static int signals_take(struct sup *s, struct why *why)
 	for (size_t i = 0; i < ARRAY_SIZE(SIGNALS); i++)
 		sigaddset(&set, SIGNALS[i].sig);
 	s->sig_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (s->sig_fd < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+	/* Exactly these, whatever whoever started us had blocked; they may have waited since our predecessor's time. */
+	if (s->sig_fd < 0 || sigprocmask(SIG_SETMASK, &set, NULL) < 0)
 		return why_set(why, -errno, "cannot take signals: %s", strerror(errno));
 	event_assign(&s->ev_sig, s->base, s->sig_fd, EV_READ | EV_PERSIST, on_signal, s);
 	if (event_add(&s->ev_sig, NULL) < 0)

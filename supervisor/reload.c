@@ -265,3 +265,12 @@ int sup_reload(struct sup *sup, struct why *why)
 	sup_notify_reloaded(sup);
 	return err;
 }
+
+void sup_reload_ask(struct sup *sup)
+{
+	struct why why;
+
+	sup->reload_owed = !sup->listening && sup->phase == SUP_UP;
+	if (!sup->reload_owed)
+		(void)sup_reload(sup, &why); /* it has logged why */
+}

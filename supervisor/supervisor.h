@@ -175,6 +175,7 @@ struct sup {
 	struct sup_options options;
 	struct conf *conf;
 	uint64_t conf_gen;
+	bool reload_owed; /* SIGHUP came during the start */
 	enum sup_phase phase;
 	uint64_t gen; /* counts supervisors of this state directory */
 	struct proc_process self;
@@ -428,6 +429,8 @@ void sup_verb_do(struct sup_peer *p, enum ctl_verb verb, const char *const *word
 
 /* Load again and change what changed.  0, or -errno with nothing changed; `why` says what in both cases. */
 int sup_reload(struct sup *sup, struct why *why);
+/* SIGHUP: now, or once the start is over. */
+void sup_reload_ask(struct sup *sup);
 
 /* --- roll.c ----------------------------------------------------------------------------------------------------------------------- */
 

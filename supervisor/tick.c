@@ -30,6 +30,8 @@ static void retries_tick(struct sup *sup, uint64_t now_ns)
 	sup_board_mend(sup);
 	sup_board_lines(sup);
 	sup_listen_settle(sup);
+	if (sup->reload_owed)
+		sup_reload_ask(sup);
 	if (sup->dirty)
 		sup_adopt_save(sup);
 }

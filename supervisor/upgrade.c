@@ -89,7 +89,8 @@ static int become(struct sup *sup)
 	sup_adopt_save(sup);
 	log_flush();
 	kept_flag(fds, n, 0);
-	/* Our signals stay blocked over it: those that come now are found by the new program's signalfd. */
+	/* Our signals stay blocked over it, on purpose: unblocked, one that comes before the new program takes them would end the
+	 * supervisor.  They wait for its signalfd, and it sets a mask of its own; see signals_take(). */
 	execv(sup->program, sup->argv);
 	err = -errno;
 	kept_flag(fds, n, FD_CLOEXEC);
@@ -150,6 +151,25 @@ void sup_upgrade_checked(struct sup *sup, int wstatus)
 	log_err("cannot execute %s: %s; this tsad goes on, nothing has changed", sup->program, strerror(-err));
 }
 
+/* With no signal blocked: it takes none, so it must be possible to end it. */
+static int check_start(pid_t *pid, const char *program, char *const *argv)
+{
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int err = posix_spawnattr_init(&attr);
+
+	if (err)
+		return err;
+	sigemptyset(&none);
+	err = posix_spawnattr_setsigmask(&attr, &none);
+	if (!err)
+		err = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	if (!err)
+		err = posix_spawn(pid, program, NULL, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	return err;
+}
+
 int sup_upgrade_begin(struct sup *sup, uint64_t peer_number, struct why *why)
 {
 	static char check[] = "-n";
@@ -170,7 +190,7 @@ int sup_upgrade_begin(struct sup *sup, uint64_t peer_number, struct why *why)
 	argv[n++] = check;
 	argv[n] = NULL;
 	/* A program that cannot even read the configuration must not become the supervisor. */
-	err = posix_spawn(&sup->upgrade.pid, sup->program, NULL, NULL, argv, environ);
+	err = check_start(&sup->upgrade.pid, sup->program, argv);
 	if (err) {
 		sup->upgrade.pid = 0;
 		return why_set(why, -err, "cannot start %s: %s; nothing has changed", sup->program, strerror(err));

@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -182,3 +183,32 @@ def test_an_old_router_that_hangs_is_ended(installed, other_version):
     assert f'the old router, process {old}, did not stop in time and is killed' in f.tsad.text()
     assert not streams.whole()
     settled(f)
+
+
+def blocked(pid):
+    mask = int(re.search(r'SigBlk:\s*(\w+)', open(f'/proc/{pid}/status').read())[1], 16)
+    return {signal.Signals(n + 1).name for n in range(64) if mask >> n & 1}
+
+
+@pytest.mark.promise(29)
+@pytest.mark.parametrize('sig', ['HUP', 'TERM'])
+def test_a_signal_while_the_program_changes_is_not_lost(installed, sig):
+    """It comes after the old program's last look and before the new one's first, and neither ends the process nor is forgotten."""
+    f = installed
+    settled(f)
+    pids = f.pids()
+    tsad = f.programs / 'tsad'
+    tsad.rename(f.programs / 'tsad.real')
+    tsad.write_text('#!/bin/sh\nfor last; do :; done\n'
+                    f'if [ "$last" = -n ]; then cp /proc/self/status {f.tmp}/check; else kill -{sig} $$; fi\nexec "$0.real" "$@"\n')
+    tsad.chmod(0o755)
+    f.ctl('upgrade')
+    if sig == 'TERM':
+        assert f.tsad.p.wait(20) == 0
+        assert not [p for p in pids if alive(p)]
+    else:
+        wait_for(lambda: re.search('works on.* works on.* reloaded: ', f.tsad.text(), re.S), 10, 'the new program reloads')
+        settled(f)
+        assert blocked(f.tsad.pid) == {'SIGHUP', 'SIGINT', 'SIGTERM', 'SIGCHLD'}
+        assert not [p for p in f.pids()[1:] if blocked(p) & {'SIGHUP', 'SIGINT', 'SIGTERM'}]
+    assert re.search(r'SigBlk:\s*0+\n', (f.tmp / 'check').read_text()), 'what checks the configuration can be ended'
