@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tests/flow'))
@@ -318,7 +319,11 @@ class Session:
         if not pid:
             return {}
         tcp, kinds = self.tcp_inodes(), collections.Counter()
-        for fd in os.listdir(f'/proc/{pid}/fd'):
+        try:
+            fds = os.listdir(f'/proc/{pid}/fd')
+        except OSError:  # it has just ended, or ends
+            return {}
+        for fd in fds:
             with contextlib.suppress(OSError):
                 to = os.readlink(f'/proc/{pid}/fd/{fd}')
                 m = re.match(r'socket:\[(\d+)\]', to)
@@ -333,7 +338,7 @@ class Session:
         deadline = time.monotonic() + seconds * PATIENCE
         while time.monotonic() < deadline:
             now = self.descriptors()
-            if now == last:
+            if now and now == last:
                 break
             last = now
             time.sleep(0.12)
@@ -427,6 +432,8 @@ def play(plan, tmp, sim):
         fds = script(s)
     except AssertionError as e:
         s.say(str(e).split('\n')[0][:300])
+    except Exception:  # noqa: BLE001 - one session that the driver itself breaks must not take the others along
+        s.say('the driver broke: ' + ' < '.join(traceback.format_exc().strip().split('\n')[:-5:-1]))
     finally:
         s.kill_all()
     s.judge_log()
