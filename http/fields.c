@@ -30,17 +30,31 @@ static void error_begin(struct json_out *errors, const char *type, const char *w
 }
 
 /* `input`: what was given; NULL is null. */
-static void error_add(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index,
-		      const char *msg, struct json_object *input)
+static void error_input(struct json_out *errors, struct json_object *input)
 {
 	const char *text =
 		input ? json_object_to_json_string_ext(input, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE) : "null";
 
-	error_begin(errors, type, where, name, index, msg);
 	if (text)
 		json_out_raw(errors, "input", span_of(text));
 	else
 		errors->failed = true;
+}
+
+static void error_add(struct json_out *errors, const char *type, const char *where, const char *name, int64_t index,
+		      const char *msg, struct json_object *input)
+{
+	error_begin(errors, type, where, name, index, msg);
+	error_input(errors, input);
+	json_out_end(errors);
+}
+
+static void error_range(struct json_out *errors, const char *type, const char *where, const char *name, const char *msg,
+			struct json_object *input, struct span ctx)
+{
+	error_begin(errors, type, where, name, -1, msg);
+	error_input(errors, input);
+	json_out_raw(errors, "ctx", ctx);
 	json_out_end(errors);
 }
 
@@ -216,6 +230,12 @@ static void check_number(struct json_out *errors, const struct field *f, struct 
 			  v);
 		return;
 	}
+	if (f->kind == FIELD_SHARE && d < 0)
+		error_range(errors, "greater_than_equal", where, f->name, "Input should be greater than or equal to 0", v,
+			    SPAN_LIT("{\"ge\":0.0}"));
+	if (f->kind == FIELD_SHARE && d > 1)
+		error_range(errors, "less_than_equal", where, f->name, "Input should be less than or equal to 1", v,
+			    SPAN_LIT("{\"le\":1.0}"));
 	if (whole && (!isfinite(d) || d != floor(d)))
 		error_add(errors, "int_from_float", where, f->name, -1,
 			  "Input should be a valid integer, got a number with a fractional part", v);
@@ -255,6 +275,7 @@ static void check(struct json_out *errors, const struct field *f, struct json_ob
 		check_bool(errors, f, v, where);
 		return;
 	case FIELD_NUMBER:
+	case FIELD_SHARE:
 	case FIELD_INTEGER:
 		check_number(errors, f, v, where);
 		return;

@@ -16,6 +16,7 @@ enum field_kind {
 	FIELD_STRING = 0,
 	FIELD_BOOL,    /* lenient: true, 1, "yes", "On", ... */
 	FIELD_NUMBER,  /* or a string that is one */
+	FIELD_SHARE,   /* a number from 0 to 1 */
 	FIELD_INTEGER, /* likewise, or a number without a fraction */
 	FIELD_STRINGS, /* a list of strings */
 };

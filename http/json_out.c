@@ -90,12 +90,11 @@ static const char *escape_of(unsigned char c, char buf[8])
 	return buf;
 }
 
-void json_out_span(struct json_out *o, const char *key, struct span text)
+static void put_quoted(struct json_out *o, struct span text)
 {
 	char buf[8];
 	size_t from = 0, at = 0;
 
-	begin_value(o, key);
 	put(o, "\"", 1);
 	while (at < text.n) {
 		unsigned n = byte_utf8(text.p + at, text.n - at);
@@ -110,6 +109,22 @@ void json_out_span(struct json_out *o, const char *key, struct span text)
 	}
 	put(o, text.p + from, at - from);
 	put(o, "\"", 1);
+}
+
+void json_out_span(struct json_out *o, const char *key, struct span text)
+{
+	begin_value(o, key);
+	put_quoted(o, text);
+}
+
+void json_out_object_named(struct json_out *o, struct span key)
+{
+	begin_value(o, NULL);
+	put_quoted(o, key);
+	put(o, ":", 1);
+	o->more[o->depth - 1] = false;
+	json_out_object(o, NULL);
+	o->more[o->depth - 2] = true;
 }
 
 void json_out_text(struct json_out *o, const char *key, const char *text)
@@ -167,6 +182,12 @@ void json_out_raw(struct json_out *o, const char *key, struct span json)
 {
 	begin_value(o, key);
 	put(o, json.p, json.n);
+}
+
+void json_out_finish(struct json_out *o)
+{
+	put(o, "", 1);
+	o->n -= !o->failed;
 }
 
 void json_out_free(struct json_out *o)

@@ -23,6 +23,8 @@ struct json_out { /* zero is a good beginning; json_out_free() in any case */
 };
 
 void json_out_object(struct json_out *o, const char *key);
+/* An object under a key that somebody else chose. */
+void json_out_object_named(struct json_out *o, struct span key);
 void json_out_array(struct json_out *o, const char *key);
 /* The innermost object or array ends. */
 void json_out_end(struct json_out *o);
@@ -41,4 +43,6 @@ void json_out_null(struct json_out *o, const char *key);
 /* The text of a value, as it stands. */
 void json_out_raw(struct json_out *o, const char *key, struct span json);
 
+/* A NUL behind the text, which is not counted: p is a C string then. */
+void json_out_finish(struct json_out *o);
 void json_out_free(struct json_out *o);

@@ -28,6 +28,9 @@ void api_answer(struct exchange *x)
 		{ROUTE_ID_API_CAPACITY, api_capacity, NULL},
 		{ROUTE_ID_API_CACHE, api_no_cache, NULL},
 		{ROUTE_ID_API_CACHE_LAYERS, api_no_cache, NULL},
+		{ROUTE_ID_API_FEEDBACK, NULL, api_feedback},
+		{ROUTE_ID_API_FEEDBACK_SUMMARY, api_feedback_summary, NULL},
+		{ROUTE_ID_API_FEEDBACK_RECENT, NULL, api_feedback_recent},
 		{ROUTE_ID_API_OLLAMA_HEALTH, api_ollama_health, NULL},
 		{ROUTE_ID_HEALTH, api_health, NULL},
 		{ROUTE_ID_HEALTH_DETAILS, api_health_details, NULL},
@@ -146,26 +149,40 @@ static bool is_json(const char *type)
 	       (plus && type + n - plus == 5 && strncasecmp(plus, "+json", 5) == 0);
 }
 
-/* Check `in` and take it over. */
-static struct json_object *checked(struct exchange *x, int rc, struct json_object *in, const struct field *table, unsigned n,
-				   const char *where, struct json_out *errors)
+static void errors_begin(struct json_out *errors)
 {
-	if (rc == 0 && fields_check(table, n, in, where, errors)) {
-		json_out_free(errors);
-		return in;
-	}
-	json_object_put(in);
+	json_out_object(errors, NULL);
+	json_out_array(errors, "detail");
+}
+
+/* What is wrong stands in `errors`, or `rc` says why nothing could be looked at. */
+static void refuse(struct exchange *x, int rc, struct json_out *errors)
+{
 	if (rc == 0 || rc == -EINVAL) {
 		json_out_end(errors);
 		json_out_end(errors);
 		api_send(x, 422, errors);
-		return NULL;
+		return;
 	}
 	json_out_free(errors);
 	if (rc == -EILSEQ)
 		answer_error(x, 400, 0, "There was an error parsing the body");
 	else
 		answer_error(x, 503, 1, NO_MEMORY);
+}
+
+struct json_object *api_check(struct exchange *x, int rc, struct json_object *in, const struct field *table, unsigned n,
+			      const char *where)
+{
+	struct json_out errors = {0};
+
+	errors_begin(&errors);
+	if (rc == 0 && fields_check(table, n, in, where, &errors)) {
+		json_out_free(&errors);
+		return in;
+	}
+	json_object_put(in);
+	refuse(x, rc, &errors);
 	return NULL;
 }
 
@@ -176,22 +193,23 @@ struct json_object *api_body(struct exchange *x, const struct field *table, unsi
 	struct json_out errors = {0};
 	int rc = -EINVAL;
 
-	json_out_object(&errors, NULL);
-	json_out_array(&errors, "detail");
+	errors_begin(&errors);
 	if (is_json(x->content_type))
 		rc = fields_parse(body, x->body_len, &in, &errors);
 	else
 		fields_no_object(body, x->body_len, &errors);
-	return checked(x, rc, in, table, n, "body", &errors);
+	if (rc < 0) {
+		refuse(x, rc, &errors);
+		return NULL;
+	}
+	json_out_free(&errors);
+	return api_check(x, rc, in, table, n, "body");
 }
 
 struct json_object *api_query(struct exchange *x, const struct field *table, unsigned n)
 {
 	struct json_object *in = NULL;
-	struct json_out errors = {0};
 	int rc = query_parse(span_of(x->query ? x->query : ""), &in);
 
-	json_out_object(&errors, NULL);
-	json_out_array(&errors, "detail");
-	return checked(x, rc, in, table, n, "query", &errors);
+	return api_check(x, rc, in, table, n, "query");
 }

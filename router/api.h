@@ -43,6 +43,10 @@ struct json_object *api_body(struct exchange *x, const struct field *table, unsi
 /* The same of the query; all values are strings. */
 struct json_object *api_query(struct exchange *x, const struct field *table, unsigned n);
 
+/* Check `in`, made with the result `rc`, and take it over. */
+struct json_object *api_check(struct exchange *x, int rc, struct json_object *in, const struct field *table, unsigned n,
+			      const char *where);
+
 /* --- api_stats.c: what happened ----------------------------------------------------------------------------------------------- */
 
 void api_balancer(struct router *r, struct json_out *o);
@@ -62,6 +66,12 @@ void api_health_metrics(struct router *r, struct json_out *o);
 void api_health_rag(struct router *r, struct json_out *o);
 void api_health_auth(struct router *r, struct json_out *o);
 void api_test(struct router *r, struct json_out *o);
+
+/* --- feedback.c: what users think of it -------------------------------------------------------------------------------------------- */
+
+void api_feedback(struct exchange *x);
+void api_feedback_summary(struct router *r, struct json_out *o);
+void api_feedback_recent(struct exchange *x);
 
 /* --- api_metrics.c: for Prometheus ---------------------------------------------------------------------------------------------- */
 

@@ -105,8 +105,8 @@ static void figures(struct router *r, const struct exchange *x, struct pair *p, 
 	f->slow = l->gate.out;
 	f->health = p->ok;
 	f->health_n = p->ok_n;
-	f->feedback = p->feedback;
-	f->feedback_n = p->feedback_n;
+	f->feedback = p->rating.mean;
+	f->feedback_n = rating_weight(&p->rating, now_ns);
 	f->p95_ns = l->p95_ns;
 	f->p95_n = (float)(l->sum[0] + l->sum[1]);
 	f->age_ns = p->last_ns ? now_ns - p->last_ns : 0;

@@ -445,6 +445,8 @@ void exchange_finished(struct exchange *x, bool ok)
 		shm_set(&p->total_ewma_ns, old ? (old * 7 + took) / 8 : took);
 		shm_hist_add(p->total_hist, took);
 	}
+	if (ok && x->status < 400)
+		feedback_answered(x);
 	exchange_leave_slot(x, 0);
 }
 

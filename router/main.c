@@ -151,6 +151,7 @@ static void router_destroy(struct router *r)
 		event_base_free(r->base);
 	free(r->models);
 	routing_fini(&r->routing);
+	feedback_fini(&r->feedback);
 	free(r);
 }
 

@@ -20,6 +20,7 @@
 #include "http/view.h"
 #include "proc/proc.h"
 #include "router/conn.h"
+#include "router/feedback.h"
 #include "router/routing.h"
 #include "shm/hist.h"
 #include "shm/reader.h"
@@ -146,6 +147,7 @@ struct exchange {
 	uint64_t first_at_ns; /* first byte of the present attempt's answer; 0: none yet */
 	uint64_t guess_ns;    /* predicted wait when it came into the queue */
 	uint64_t tenant_key;
+	uint64_t message;  /* as the front end calls it, so that a rating finds it; 0: it does not */
 	uint64_t session;  /* of route/affinity.h; 0: none */
 	uint64_t required; /* capability tags that the instance must have, and that it had better have */
 	uint64_t optional;
@@ -540,6 +542,7 @@ struct router {
 	uint64_t held_bytes; /* request bodies in memory */
 	uint64_t next_id;
 	struct routing routing;
+	struct feedback feedback;
 	uint64_t view_ns;
 	struct ghost ghosts[ROUTER_GHOSTS];
 	unsigned n_ghosts;

@@ -13,6 +13,7 @@
 #include "route/decide.h"
 #include "route/gate.h"
 #include "route/order.h"
+#include "route/rating.h"
 #include "route/retry.h"
 #include "route/speed.h"
 #include "route/tags.h"
@@ -51,7 +52,7 @@ struct pair {
 	float prefill_ns, decode_ns; /* as of figures_ns */
 	uint64_t figures_ns;
 	float ok, ok_n; /* share of requests that succeeded */
-	float feedback, feedback_n;
+	struct rating rating;
 	struct latency latency[ORDER_CLASSES];
 };
 

@@ -75,6 +75,7 @@ bool session_head(struct exchange *x, const struct http_head *h)
 
 	x->tenant_key = tenant_key(x, h);
 	x->session = v.n ? affinity_hash(SEED_SESSION, v.p, v.n) : 0;
+	x->message = feedback_number(http_header_get(h, HTTP_H_TSA_MESSAGE_ID));
 	return priority(x, h);
 }
 

@@ -33,7 +33,8 @@ def keys(o, *names):
 
 ROUTES = {
     'GET': ['/api/load-balancer-stats', '/api/ollama-health', '/api/routing-metrics', '/api/capacity-status', '/api/cache-stats', '/api/advanced-cache-stats',
-            '/health/details', '/api/health', '/api/health/details', '/api/metrics/health', '/api/rag-health', '/api/auth/health', '/api/test-simple'],
+            '/health/details', '/api/health', '/api/health/details', '/api/metrics/health', '/api/rag-health', '/api/auth/health', '/api/test-simple', '/api/feedback/summary', '/api/feedback/recent'],
+    'POST': ['/api/feedback'],
     'GET, HEAD': ['/health', '/metrics'],
 }
 
@@ -48,7 +49,7 @@ def test_wrong_methods_unknown_paths_and_slashes(pair):
                 assert (status, json.loads(text), head['allow']) == (405, {'detail': 'Method Not Allowed'}, allow)
             status, text, head = call(f.port, 'GET', path + '/?a=1')
             assert (status, text, head['location']) == (307, '', path + '?a=1')
-    for path in ('/api/optimization-stats', '/api/v1/model-router/nothing', '/health/nothing'):
+    for path in ('/api/optimization-stats', '/api/feedback/nothing', '/api/v1/model-router/nothing', '/health/nothing'):
         assert ask(f.port, path, status=404) == {'detail': 'Not Found'}
     # What is Ollama's stays Ollama's.
     assert call(f.port, 'GET', '/api/nothing')[:2] == (404, '404 page not found')
@@ -230,3 +231,92 @@ def test_metrics_are_what_prometheus_reads(pair):
     assert total('tsa_router_requests', 'tsa_router_requests_total') >= 4
     assert {x.labels['instance'] for x in families['tsa_instance_in_flight'].samples} == {'i0', 'i1'}
     assert 0 < total('tsa_instance_total_ewma_seconds') < 60
+
+
+# --- feedback ---------------------------------------------------------------------------------------------------------------------
+
+def summary(f):
+    o = ask(f.port, '/api/feedback/summary')
+    keys(o, 'total', 'up', 'down', 'helpful_rate', 'by_method', 'last_24h')
+    return o
+
+
+def one_chat(port, **headers):
+    """The request id of an answered chat and who answered."""
+    body = json.dumps({'model': 'sim-chat:latest', 'messages': [{'role': 'user', 'content': 'hi'}], 'stream': False})
+    status, _, head = call(port, 'POST', '/api/chat', body, headers=headers)
+    assert status == 200
+    return head['x-tsa-request-id'], head['x-tsa-instance']
+
+
+def test_feedback_in_the_query(pair):
+    """Today's form; a message is known by the request id, by its number, or by the name that the front end gave it."""
+    _, f = pair
+    done = {'message': 'Feedback submitted successfully'}
+    rid, _ = one_chat(f.port)
+    one_chat(f.port, **{'X-TSA-Message-Id': '4711'})
+    for path in (f'message_id={rid}&rating=positive', f'message_id={int(rid, 16)}&rating=negative&comment=so%20so', 'message_id=4711&rating=neutral',
+                 'message_id=4711&rating=%2B1', 'rating=+1&message_id=4711'):
+        assert ask(f.port, '/api/feedback?' + path, method='POST') == done
+    assert summary(f) == {'total': 5, 'up': 3, 'down': 1, 'helpful_rate': 0.75, 'by_method': {}, 'last_24h': 5}
+    assert ask(f.port, '/api/feedback?message_id=4711&rating=great', method='POST', status=400) == {'detail': 'Invalid rating'}
+    assert ask(f.port, '/api/feedback?message_id=12&rating=positive', method='POST', status=404) == {'detail': 'Message not found or access denied'}
+    assert ask(f.port, '/api/feedback', method='POST', status=422)['detail'] == [
+        {'type': 'missing', 'loc': ['query', 'message_id'], 'msg': 'Field required', 'input': None},
+        {'type': 'missing', 'loc': ['query', 'rating'], 'msg': 'Field required', 'input': None}]
+    assert ask(f.port, '/api/feedback?message_id=x&rating=positive', method='POST', status=422)['detail'] == [
+        {'type': 'int_parsing', 'loc': ['query', 'message_id'], 'msg': 'Input should be a valid integer, unable to parse string as an integer', 'input': 'x'}]
+    assert summary(f)['total'] == 5
+
+
+def test_feedback_in_a_body(pair):
+    """The old form, what it keeps of long texts, and the two lists."""
+    _, f = pair
+    base = {'query': 'What is RNI? \U0001f600', 'search_method': 'hybrid', 'rating': 'up'}
+    assert ask(f.port, '/api/feedback', base) == {'id': 1, 'status': 'ok'}
+    rid, instance = one_chat(f.port)
+    more = {**base, 'rating': '-1', 'search_method': 'vector "x"', 'event_id': rid, 'response_excerpt': '\u4f60' * 400, 'model_used': 'sim-chat',
+            'comment': 'c' * 5000, 'confidence_score': 0.5, 'fusion_used': 'yes', 'cache_hit': 0, 'unknown': {}}
+    assert ask(f.port, '/api/feedback', more) == {'id': 2, 'status': 'ok'}
+    o = ask(f.port, '/api/feedback/recent')
+    keys(o, 'feedback', 'count')
+    last, first = o['feedback']
+    now(last['created_at'])
+    assert (last['id'], last['rating'], last['instance'], last['model_used']) == (2, 'down', instance, 'sim-chat')
+    assert last['response_excerpt'] == '\u4f60' * 166 and last['comment'] == 'c' * 2000
+    assert (first['id'], first['rating'], first['query'], first['instance'], first['comment']) == (1, 'up', base['query'], None, None)
+    assert summary(f) == {'total': 2, 'up': 1, 'down': 1, 'helpful_rate': 0.5, 'last_24h': 2, 'by_method': {
+        'hybrid': {'total': 1, 'up': 1, 'down': 0, 'helpful_rate': 1.0}, 'vector "x"': {'total': 1, 'up': 0, 'down': 1, 'helpful_rate': 0.0}}}
+    for limit, n in (('1', 1), ('0', 1), ('-5', 1), ('2', 2), ('100000', 2)):
+        assert len(ask(f.port, f'/api/feedback/recent?limit={limit}')['feedback']) == n
+    assert ask(f.port, '/api/feedback/recent?limit=many', status=422)['detail'][0]['loc'] == ['query', 'limit']
+    assert ask(f.port, '/api/feedback', {**base, 'rating': 'fine'}, status=400) == {'detail': 'Invalid rating'}
+    wrong = ask(f.port, '/api/feedback', {'rating': 1, 'confidence_score': 2}, status=422)['detail']
+    assert [(e['type'], e['loc']) for e in wrong] == [('missing', ['body', 'query']), ('missing', ['body', 'search_method']), ('string_type', ['body', 'rating']),
+                                                      ('less_than_equal', ['body', 'confidence_score'])]
+    for _ in range(230):
+        ask(f.port, '/api/feedback', base)
+    o = ask(f.port, '/api/feedback/recent?limit=1000')
+    assert [x['id'] for x in o['feedback']] == list(range(232, 32, -1))
+
+
+def test_ratings_move_requests(sims, fabrics):
+    """Where all else is equal, requests go to the instance whose answers are liked; one answer has one voice."""
+    s = sims(2)
+    f = fabrics(conf='routing { selection = full near = 0% weights { latency = 0 queue = 0 fit = 0 health = 0 completion = 0 affinity = 0 memory = 0 } }\n'
+                + ''.join(f'instance "i{i}" {{ url = "http://127.0.0.1:{p}" slots = 4 }}\n' for i, p in enumerate(s.ports)))
+    ids = {}
+    for _ in range(20):
+        rid, who = one_chat(f.port)
+        ids.setdefault(who, []).append(rid)
+        if len(ids) == 2:
+            break
+    assert set(ids) == {'i0', 'i1'}
+    for _ in range(50):  # one voice, however often
+        ask(f.port, f'/api/feedback?message_id={ids["i0"][0]}&rating=negative', method='POST')
+    for _ in range(12):
+        ask(f.port, '/api/feedback', {'query': 'q', 'search_method': 'm', 'rating': 'up', 'instance': 'i1', 'model_used': 'sim-chat'})
+    assert {one_chat(f.port)[1] for _ in range(8)} == {'i1'}
+    for _ in range(60):
+        ask(f.port, '/api/feedback', {'query': 'q', 'search_method': 'm', 'rating': 'down', 'instance': 'i1', 'model_used': 'sim-chat:latest'})
+    assert {one_chat(f.port)[1] for _ in range(8)} == {'i0'}

@@ -17,6 +17,7 @@ static const struct field TABLE[] = {
 	{"query", FIELD_STRING, true, false},      {"prefer_speed", FIELD_BOOL, false, false},
 	{"threshold", FIELD_NUMBER, false, false}, {"limit", FIELD_INTEGER, false, false},
 	{"models", FIELD_STRINGS, false, false},   {"comment", FIELD_STRING, false, true},
+	{"share", FIELD_SHARE, false, true},
 };
 
 /* The errors of a body as text, "" when there is none. */
@@ -80,6 +81,13 @@ static void fields_are_checked_by_their_kind(void **state)
 	expect("{\"query\":\"a\",\"limit\":1.5}",
 	       ERROR("int_from_float", "[\"body\",\"limit\"]",
 		     "Input should be a valid integer, got a number with a fractional part", "1.5"));
+	expect("{\"query\":\"a\",\"share\":0}", "");
+	expect("{\"query\":\"a\",\"share\":-0.5}",
+	       "[{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"share\"],\"msg\":\"Input should be greater than or equal to 0\","
+	       "\"input\":-0.5,\"ctx\":{\"ge\":0.0}}]");
+	expect("{\"query\":\"a\",\"share\":1.5}",
+	       "[{\"type\":\"less_than_equal\",\"loc\":[\"body\",\"share\"],\"msg\":\"Input should be less than or equal to 1\","
+	       "\"input\":1.5,\"ctx\":{\"le\":1.0}}]");
 	expect("{\"query\":\"a\",\"limit\":\"1e3\"}",
 	       ERROR("int_parsing", "[\"body\",\"limit\"]", "Input should be a valid integer, unable to parse string as an integer",
 		     "\"1e3\""));

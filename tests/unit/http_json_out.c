@@ -39,9 +39,17 @@ static void members_stand_in_the_order_of_the_calls(void **state)
 	json_out_format(&o, "rate", "%.1f%%", 97.5);
 	json_out_bool(&o, "yes", true);
 	json_out_raw(&o, "raw", SPAN_LIT("[1]"));
+	json_out_object_named(&o, SPAN_LIT("a\"\n"));
+	json_out_uint(&o, "n", 1);
 	json_out_end(&o);
+	json_out_object_named(&o, SPAN_LIT(""));
+	json_out_end(&o);
+	json_out_bool(&o, "last", false);
+	json_out_end(&o);
+	json_out_finish(&o);
+	assert_int_equal(strlen(o.p), o.n);
 	expect(&o, "{\"z\":\"a\\\"b\\\\c\\n\\u0001\",\"none\":null,\"list\":[18446744073709551615,0.67,{},null],\"rate\":\"97.5%\","
-		   "\"yes\":true,\"raw\":[1]}");
+		   "\"yes\":true,\"raw\":[1],\"a\\\"\\n\":{\"n\":1},\"\":{},\"last\":false}");
 }
 
 static void text_is_utf8_and_keeps_its_nuls(void **state)
