@@ -69,7 +69,7 @@ SRC_tsa-simulate := tools/simulate
 SRC_tsa-features := tools/train
 
 # The libraries each program may see; the lint of the include lattice is the other half of this rule.
-LIBS_tsad       := conf shm ctl proc base
+LIBS_tsad       := route conf shm ctl proc base
 LIBS_tsa-worker := probes shm proc base
 LIBS_tsa-router := http route shm proc base
 LIBS_tsactl     := route conf ctl shm base
@@ -78,7 +78,7 @@ LIBS_tsa-load   := base
 LIBS_tsa-features := route base
 LIBS_tsa-simulate := route shm base
 
-EXT_tsad       := -levent_core -lsystemd
+EXT_tsad       := -levent_core -lsystemd -lm
 EXT_tsa-worker := -levent_core -lcurl -ljson-c -lsystemd
 EXT_tsa-router := -levent_core -ljson-c -lsystemd -lm
 EXT_tsactl     := -ljson-c -lsystemd -lm

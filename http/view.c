@@ -473,6 +473,53 @@ const char *view_fault_text(enum view_fault fault)
 	return (unsigned)fault < VIEW_FAULT_COUNT ? TEXTS[fault] : TEXTS[VIEW_SYNTAX];
 }
 
+/* --- what stands inside a value ---------------------------------------------------------------------------------------- */
+
+struct view_walk view_walk_begin(const struct view_value *v)
+{
+	if (v->kind != VIEW_ARRAY && v->kind != VIEW_OBJECT)
+		return (struct view_walk){0};
+	return (struct view_walk){v->raw.p + 1, v->raw.p + v->raw.n - 1, v->kind == VIEW_OBJECT};
+}
+
+bool view_walk_next(struct view_walk *w, struct span *key, struct view_value *v)
+{
+	struct cursor c = {w->p, w->end, 0};
+	const char *from;
+
+	blanks_skip(&c);
+	if (c.p < c.end && *c.p == ',')
+		c.p++;
+	blanks_skip(&c);
+	if (c.p == c.end)
+		return false;
+	from = c.p;
+	if (w->object && !key_skip(&c))
+		return false;
+	if (key)
+		*key = w->object ? (struct span){from, (size_t)(c.p - from)} : (struct span){0};
+	blanks_skip(&c);
+	from = c.p;
+	if (value_skip(&c, 1) != VIEW_OK)
+		return false;
+	v->raw = (struct span){from, (size_t)(c.p - from)};
+	v->kind = kind_of(*from);
+	v->empty = value_empty(v->raw);
+	w->p = c.p;
+	return true;
+}
+
+bool view_key_is(struct span key, const char *name)
+{
+	const struct span one = {name, strlen(name)};
+	size_t n = key.n;
+
+	/* up to the colon */
+	while (n && key.p[n - 1] != '"')
+		n--;
+	return n >= 2 && key_find((struct span){key.p, n}, &one, 1) == 0;
+}
+
 /* --- the text of a string ---------------------------------------------------------------------------------------------- */
 
 /* The character of the escape at *p; -1 for NUL and for half of a surrogate pair. */
@@ -560,4 +607,35 @@ int view_string(const struct view_value *v, char *buf, size_t size)
 		return -ENAMETOOLONG;
 	buf[n] = 0;
 	return (int)n;
+}
+
+size_t view_text(const struct view_value *v, char *buf, size_t size)
+{
+	const char *p, *end;
+	size_t n = 0;
+
+	if (v->kind != VIEW_STRING)
+		return 0;
+	p = v->raw.p + 1;
+	end = v->raw.p + v->raw.n - 1;
+	while (p < end) {
+		char utf8[4];
+		unsigned len;
+
+		if (*p == '\\') {
+			int code = escape_read(&p, end);
+
+			len = utf8_write(code < 0 ? '?' : code, utf8);
+		} else {
+			len = byte_utf8(p, (size_t)(end - p));
+			memcpy(utf8, len ? p : "?", len ? len : 1);
+			p += len ? len : 1;
+			len = len ? len : 1;
+		}
+		if (n + len > size)
+			break;
+		memcpy(buf + n, utf8, len);
+		n += len;
+	}
+	return n;
 }

@@ -67,6 +67,21 @@ const char *view_fault_text(enum view_fault fault);
  * or a lone surrogate. */
 int view_string(const struct view_value *v, char *buf, size_t size);
 
+/* The same without a NUL and cut at `size`; what cannot be read becomes a question mark.  Its length, 0 when it is no string. */
+size_t view_text(const struct view_value *v, char *buf, size_t size);
+
+/* What stands inside an array or object of a scanned body, one after the other. */
+struct view_walk {
+	const char *p, *end;
+	bool object;
+};
+
+struct view_walk view_walk_begin(const struct view_value *v);
+/* False at the end.  *key (may be NULL) is for view_key_is(), and empty in an array. */
+bool view_walk_next(struct view_walk *w, struct span *key, struct view_value *v);
+/* The key folds to `name`. */
+bool view_key_is(struct span key, const char *name);
+
 /* A VIEW_STRING's text is the empty string. */
 static inline bool view_is_blank(const struct view_value *v)
 {

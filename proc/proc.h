@@ -5,7 +5,7 @@
  *
  *     3  orders   SOCK_SEQPACKET pair; every message is one `struct proc_msg` head and its payload, some carry descriptors
  *
- * A child speaks first (HELLO), then gets BOARD, CONF and, a router, LISTEN; it answers READY when it does its work.  The same
+ * A child speaks first (HELLO), then gets BOARD, a router FACTS, CONF and, a router, LISTEN; it answers READY when it does its work.  The same
  * messages bring a reload.  When the supervisor dies, children go on working: their orders socket reads end-of-file, and they
  * connect to the control socket every PROC_REHELLO_NS and say HELLO there; that connection is their orders socket from then
  * on (the new supervisor checks pid and start time against its state file and SO_PEERCRED).  A router's HELLO carries its
@@ -51,6 +51,7 @@ enum proc_type {
 	PROC_RESTART, /* worker: end and start Ollama again, drained; lifts a quarantine */
 	PROC_WARM,    /* worker; payload: model name, or empty for the primary */
 	PROC_UNLOAD,  /* worker; payload: model name, or empty for all */
+	PROC_FACTS,   /* router; flags: which of PROC_FACTS_*; descriptors: one sealed file for each, in that order */
 	PROC_REAPED,  /* worker; arg: pid, payload: struct proc_reaped; an Ollama whose first worker died ended */
 	/* child to supervisor */
 	PROC_HELLO, /* payload: struct proc_hello; a router's carries its listening sockets when it says it again */
@@ -59,6 +60,10 @@ enum proc_type {
 	PROC_OLLAMA, /* worker; payload: struct proc_process, the Ollama it started, pid 0 when there is none any more */
 	PROC_TYPE_COUNT
 };
+
+/* What is known of models and prompts, read by the supervisor: children open no files.  What is not among them there is not. */
+#define PROC_FACTS_MODELS  1U /* registry and catalogue: conf/image.h */
+#define PROC_FACTS_WEIGHTS 2U /* the classifier's: route/weights.h */
 
 #define PROC_STOP_KEEP 1U /* leave the Ollama running (its worker is replaced, not the instance) */
 
@@ -104,6 +109,19 @@ int proc_parse(const char *buf, size_t n, const struct proc_msg **msg, const voi
  * end-of-file; -EAGAIN nothing there; -EPROTO malformed (a sibling's: treat as a bug; descriptors are closed); -errno.  On 1 the
  * descriptors are the caller's. */
 int proc_recv(int sock, char *buf, const struct proc_msg **msg, const void **payload, int *fds, unsigned max_fds, unsigned *n_fds);
+
+/* A sealed memfd with these bytes.  The descriptor, or -errno. */
+int proc_sealed_make(const char *name, const void *bytes, size_t n);
+
+struct proc_sealed {
+	const void *bytes; /* NULL: none */
+	size_t n;
+};
+
+/* Map a file made by proc_sealed_make(), of at most `most` bytes; the descriptor stays the caller's and may be closed.  0, or -EPROTO (it
+ * is none) or -errno with `why`. */
+int proc_sealed_map(int fd, size_t most, struct proc_sealed *out, struct why *why);
+void proc_sealed_unmap(struct proc_sealed *s);
 
 /* Start time of a process: ticks since boot.  0 or -errno (-ESRCH: there is no such process). */
 int proc_start_time(pid_t pid, uint64_t *out);

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/trace.h"
 
-static struct sup sup = {.dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .sig_fd = -1, .notify = {.fd = -1}};
+static struct sup sup = {.facts = {-1, -1}, .dir_fd = -1, .lock_fd = -1, .ctl_fd = -1, .sig_fd = -1, .notify = {.fd = -1}};
 
 /* --- signals -------------------------------------------------------------------------------------------------------------------------- */
 
@@ -157,9 +157,10 @@ static int load(struct sup *s)
 
 	if (!sup_options_report(&report) && err < 0)
 		log_err("cannot read %s: %s", s->options.conf_path, strerror(-err));
-	if (err == 0)
-		log_set_level(sup_options_level(&s->options, s->conf));
-	return err;
+	if (err < 0)
+		return err;
+	log_set_level(sup_options_level(&s->options, s->conf));
+	return sup_facts_load(s->conf, &s->facts, NULL);
 }
 
 static int enter(struct sup *s, const char *dir)

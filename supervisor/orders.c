@@ -72,6 +72,24 @@ static int send_conf(struct sup_child *c)
 	}
 }
 
+static int send_facts(struct sup_child *c)
+{
+	const struct sup_facts *f = &c->sup->facts;
+	uint32_t has = 0;
+	unsigned n = 0;
+	int fds[2];
+
+	if (f->models >= 0) {
+		has |= PROC_FACTS_MODELS;
+		fds[n++] = f->models;
+	}
+	if (f->weights >= 0) {
+		has |= PROC_FACTS_WEIGHTS;
+		fds[n++] = f->weights;
+	}
+	return c->role == PROC_ROUTER ? send_with(c, PROC_FACTS, has, 0, NULL, 0, fds, n) : 0;
+}
+
 static int send_listen(struct sup_child *c)
 {
 	int fds[CONF_LISTEN];
@@ -95,7 +113,11 @@ void sup_orders_board(struct sup_child *c)
 
 void sup_orders_conf(struct sup_child *c)
 {
-	note(c, send_conf(c));
+	int err = send_facts(c);
+
+	if (err == 0)
+		err = send_conf(c);
+	note(c, err);
 }
 
 void sup_orders_listen(struct sup_child *c)
@@ -109,6 +131,8 @@ void sup_orders_welcome(struct sup_child *c)
 
 	sup_board_mend(c->sup);
 	err = send_board(c);
+	if (err == 0)
+		err = send_facts(c);
 	if (err == 0)
 		err = send_conf(c);
 	if (err == 0)

@@ -196,13 +196,15 @@ static void warn_fixed(const struct sup *sup, const struct conf *now)
 		log_warning("state_dir = \"%s\" takes effect when tsad is started again", now->state_dir);
 }
 
-static void commit(struct sup *sup, struct conf *now, struct sup_listener made[CONF_LISTEN], struct tally *t)
+static void commit(struct sup *sup, struct conf *now, struct sup_facts facts, struct sup_listener made[CONF_LISTEN], struct tally *t)
 {
 	struct conf *old = sup->conf;
 
 	warn_fixed(sup, now);
 	sup->conf = now;
 	sup->conf_gen++;
+	sup_facts_close(&sup->facts);
+	sup->facts = facts;
 	log_set_level(sup_options_level(&sup->options, now));
 	slots_commit(sup, now, t);
 	t->opened = listen_differs(now, old, "listening on");
@@ -232,6 +234,7 @@ int sup_reload(struct sup *sup, struct why *why)
 {
 	struct log_about about = {.event = LOG_EV_RELOADED};
 	struct sup_listener made[CONF_LISTEN];
+	struct sup_facts facts = {-1, -1};
 	struct tally t = {0};
 	struct conf *now = NULL;
 	int err;
@@ -246,12 +249,15 @@ int sup_reload(struct sup *sup, struct why *why)
 	if (err == 0)
 		err = room_check(sup, now, why);
 	if (err == 0)
+		err = sup_facts_load(now, &facts, why);
+	if (err == 0)
 		err = sup_listen_make(sup, now, made, why);
 	if (err < 0) {
+		sup_facts_close(&facts);
 		conf_destroy(&now);
 		err = refuse(sup, err, why);
 	} else {
-		commit(sup, now, made, &t);
+		commit(sup, now, facts, made, &t);
 		why_set(why, 0,
 			"reloaded: instances: %u added, %u removed, %u to restart%s, %u changed while running; listeners: %u added, "
 			"%u removed",

@@ -168,6 +168,12 @@ struct sup_notify {
 	struct sup_note pending[2 * CONF_LISTEN * SHM_ROUTERS];
 };
 
+/* Sealed files for the routers; -1: none. */
+struct sup_facts {
+	int models;
+	int weights;
+};
+
 enum sup_phase { SUP_UP = 0, SUP_STOP_ROUTERS, SUP_STOP_WORKERS, SUP_OVER };
 
 struct sup {
@@ -176,6 +182,7 @@ struct sup {
 	struct conf *conf;
 	uint64_t conf_gen;
 	bool reload_owed; /* SIGHUP came during the start */
+	struct sup_facts facts; /* that the configuration names */
 	enum sup_phase phase;
 	uint64_t gen; /* counts supervisors of this state directory */
 	struct proc_process self;
@@ -237,6 +244,13 @@ int sup_options_load(const struct sup_options *o, struct conf **out, struct conf
 /* Log every message; the first one that is an error, or NULL. */
 const char *sup_options_report(const struct conf_report *report);
 enum log_level sup_options_level(const struct sup_options *o, const struct conf *conf);
+
+/* --- facts.c: what is known of models and prompts ------------------------------------------------------------------------------- */
+
+/* Read registry, categories and weights that the configuration names, and make them into sealed files.  What is wrong is logged: an
+ * entry that is left out as a warning; a file that cannot be used as an error, which is returned.  0 or -errno with `why`. */
+int sup_facts_load(const struct conf *conf, struct sup_facts *out, struct why *why);
+void sup_facts_close(struct sup_facts *f);
 
 /* --- place.c: state directory, lock, users ------------------------------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 #include "tests/fuzz/slow_json.h"
 
 #include "http/bytes.h"
+#include "http/prompt.h"
 #include "http/view.h"
 
 static const char *const TOP[VIEW_KEY_COUNT] = {
@@ -73,6 +74,19 @@ static void values_check(const struct view *v, const struct slow_json *s)
 	}
 }
 
+/* Whole characters, none of them NUL. */
+static void prompt_check(const struct view *v)
+{
+	static struct prompt p;
+
+	prompt_find(v, &p);
+	CHECK(p.n <= PROMPT_BYTES && !memchr(p.text, 0, p.n));
+	for (size_t i = 0, n; i < p.n; i += n) {
+		n = byte_utf8(p.text + i, p.n - i);
+		CHECK(n);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct slow_json s;
@@ -99,6 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (!sound) {
 		CHECK(fault != VIEW_OK);
 	}
+	if (fault == VIEW_OK)
+		prompt_check(&v);
 	free(copy);
 	return 0;
 }
