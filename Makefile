@@ -71,7 +71,7 @@ SRC_tsa-features := tools/train
 # The libraries each program may see; the lint of the include lattice is the other half of this rule.
 LIBS_tsad       := route conf shm ctl proc base
 LIBS_tsa-worker := probes shm proc base
-LIBS_tsa-router := http route shm proc base
+LIBS_tsa-router := http route conf shm proc base
 LIBS_tsactl     := route conf ctl shm base
 LIBS_ollama-sim := base
 LIBS_tsa-load   := base

@@ -31,6 +31,11 @@ void answer_headers(const struct exchange *x, struct http_out *o)
 		http_out_header(o, "X-TSA-Instance", span_of(x->r->conf.slots[x->slot].name));
 	if (x->model)
 		http_out_header(o, "X-TSA-Model", span_of(x->model->key));
+	if (x->kind) {
+		snprintf(text, sizeof(text), "%.2f", (double)x->confidence);
+		http_out_header(o, "X-TSA-Category", span_of(auto_category(x)));
+		http_out_header(o, "X-TSA-Confidence", span_of(text));
+	}
 	if (x->slot >= 0) {
 		http_out_header(o, "X-TSA-Route-Reason", span_of(x->attempts > 1 ? "failover" : decide_reason_text((enum decide_reason)x->reason)));
 		http_out_header_num(o, "X-TSA-Queue-Ms", x->queue_ns / NS_PER_MS);

@@ -5,8 +5,7 @@
 
 #include "base/clock.h"
 
-/* Not ready now, but somebody is at it: it starts, heals, or its worker drains it only to start it again. */
-static bool coming(const struct slot *s)
+bool slot_coming(const struct slot *s)
 {
 	bool wanted = s->wanted == SHM_WANT_RUN || (s->wanted == SHM_WANT_DRAIN && s->child == SHM_CHILD_STOPPING);
 
@@ -14,7 +13,7 @@ static bool coming(const struct slot *s)
 	       !(s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY);
 }
 
-static bool usable(const struct slot *s)
+bool slot_usable(const struct slot *s)
 {
 	return s->used && s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY;
 }
@@ -46,7 +45,7 @@ void lane_refresh(struct router *r, struct model *m, uint64_t now_ns)
 	for (uint64_t bits = m->resident & m->slots; bits; bits &= bits - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(bits);
 
-		if (!usable(&r->slots[i]) || r->slots[i].penalty_ns > now_ns)
+		if (!slot_usable(&r->slots[i]) || r->slots[i].penalty_ns > now_ns)
 			continue;
 		order_set_add(&any, i);
 		if (!kept_out(pair_find(&r->routing, m, i), now_ns))
@@ -126,7 +125,7 @@ static void fill(struct router *r, const struct exchange *x, unsigned i, struct 
 		.loading = (m->loading & bit) || m->wish == (int)i,
 		.failed = m->failed & bit,
 		.ready = s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY,
-		.coming = coming(s),
+		.coming = slot_coming(s),
 		.tried = order_set_has(&x->item.tried, i),
 		.penalty = s->penalty_ns > now_ns,
 		.primary = !x->secondary,

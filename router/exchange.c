@@ -215,17 +215,25 @@ static bool send_again(struct exchange *x)
 
 /* --- failure before the first byte ---------------------------------------------------------------------------------------------- */
 
-/* Another instance could still serve it, or, after a crash, the same one when it is back: into the queue again.  False: there is
- * no other way. */
-static bool reroute(struct exchange *x, bool crash)
+/* What an error answer says about the instance that gave it. */
+enum blame {
+	BLAME_CLIENT = 0,
+	BLAME_MODEL, /* no instance can do that with it */
+	BLAME_MAYBE,
+	BLAME_CRASH,
+};
+
+/* Another instance could still serve it; another model, where tsa chose it; or, after a crash, the same instance when it is back: into
+ * the queue again.  False: there is no other way. */
+static bool reroute(struct exchange *x, enum blame blame)
 {
 	struct router *r = x->r;
 
 	if (!x->client || x->attempts >= ROUTER_ATTEMPTS || clock_now_ns() >= x->total_ns || !x->body)
 		return false;
 	order_set_add(&x->item.tried, (unsigned)x->slot);
-	if (!queue_has_way(x)) {
-		if (!crash)
+	if ((blame == BLAME_MODEL || !queue_has_way(x)) && !auto_next(x)) {
+		if (blame != BLAME_CRASH)
 			return false;
 		x->item.tried = (struct order_set){{0}}; /* its pause after the failure keeps it from being asked at once */
 	}
@@ -257,7 +265,7 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 		park_end(x);
 	else if (x->state == EX_STREAM)
 		relay_broken(x, why);
-	else if (!reroute(x, true)) {
+	else if (!reroute(x, BLAME_CRASH)) {
 		exchange_leave_slot(x, 0);
 		answer_error(x, x->timed_out ? 504 : 502, 1, "the instance %s failed this request before it answered: %s; see `tsactl instance %s`", name, why,
 			     name);
@@ -312,9 +320,6 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 	relay_begin(x, head);
 }
 
-/* What an error answer says about the instance that gave it. */
-enum blame { BLAME_CLIENT = 0, BLAME_MAYBE, BLAME_CRASH };
-
 /* Only a crash keeps others away from the instance: else one client with odd requests could close the fleet for everybody. */
 static enum blame judge_text(unsigned status, struct span text)
 {
@@ -339,6 +344,7 @@ static enum blame judge_text(unsigned status, struct span text)
 		{404, BLAME_MAYBE, "not found"},
 		{400, BLAME_MAYBE, "does not support chat"}, /* also what a store with a missing file says */
 		{400, BLAME_MAYBE, "does not support generate"},
+		{400, BLAME_MODEL, "does not support"}, /* tools, thinking, images */
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(RULES); i++)
@@ -351,7 +357,7 @@ static enum breaker_event blame_event(unsigned status, enum blame blame)
 {
 	if (blame == BLAME_CRASH)
 		return BREAKER_CRASH;
-	if (blame == BLAME_CLIENT || status == 400)
+	if (blame <= BLAME_MODEL || status == 400)
 		return BREAKER_CLIENT_ERROR;
 	return status == 404 ? BREAKER_NO_MODEL : status == 503 ? BREAKER_BUSY : BREAKER_SERVER_ERROR;
 }
@@ -367,7 +373,7 @@ static void judge(struct exchange *x)
 		penalise(x, slot);
 	}
 	learn_outcome(x, blame_event(x->status, blame));
-	if (blame != BLAME_CLIENT && reroute(x, blame == BLAME_CRASH))
+	if (blame != BLAME_CLIENT && reroute(x, blame))
 		return;
 	exchange_leave_slot(x, 0);
 	answer_body(x, x->status, x->error_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
@@ -462,7 +468,7 @@ void exchange_take_back(struct exchange *x)
 	if (x->up)
 		upstream_abandon(x->up);
 	x->up = NULL;
-	if (reroute(x, true))
+	if (reroute(x, BLAME_CRASH))
 		return;
 	exchange_leave_slot(x, 0);
 	answer_error(x, 502, 1, "the instance %s did not begin to answer this request; see `tsactl instance %s`", name, name);

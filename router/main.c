@@ -152,6 +152,7 @@ static void router_destroy(struct router *r)
 	free(r->models);
 	routing_fini(&r->routing);
 	feedback_fini(&r->feedback);
+	auto_fini(&r->automatic);
 	free(r);
 }
 
@@ -180,7 +181,7 @@ static struct router *router_create(void)
 	r->models = calloc(ROUTER_MODELS, sizeof(*r->models));
 	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
 	r->poll = event_new(r->base, -1, EV_PERSIST, on_poll, r);
-	if (r->models && routing_init(&r->routing) && r->tick && r->poll && event_add(r->tick, &TICK) == 0)
+	if (r->models && routing_init(&r->routing) && auto_init(&r->automatic) && r->tick && r->poll && event_add(r->tick, &TICK) == 0)
 		return r;
 fail:
 	router_destroy(r);

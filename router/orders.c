@@ -99,6 +99,7 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 		return;
 	}
 	routing_take(r);
+	auto_take(r);
 	r->configured = true;
 	router_publish(r);
 	view_refresh(r, clock_now_ns());
@@ -124,6 +125,9 @@ static void obey(struct router *r, const struct proc_msg *m, const void *payload
 	case PROC_CONF:
 		if (m->len == sizeof(struct proc_router_conf))
 			take_conf(r, payload);
+		break;
+	case PROC_FACTS:
+		auto_facts(r, m->flags, fds, n_fds);
 		break;
 	case PROC_LISTEN:
 		listen_set(r, fds, n_fds);

@@ -156,9 +156,18 @@ void queue_remove(struct exchange *x)
 	left_queue(x, clock_now_ns());
 }
 
+static bool is_final(enum decide_verdict v)
+{
+	return v == DECIDE_UNKNOWN || v == DECIDE_NEVER || v == DECIDE_FAILED;
+}
+
 /* No place will ever come, as things stand: say so.  True when the exchange has been answered. */
 static bool refuse(struct exchange *x, enum decide_verdict v)
 {
+	if (is_final(v) && auto_next(x)) {
+		queue_submit(x);
+		return true;
+	}
 	switch (v) {
 	case DECIDE_UNKNOWN:
 		answer_no_model(x);
@@ -177,11 +186,6 @@ static bool refuse(struct exchange *x, enum decide_verdict v)
 	default:
 		return false;
 	}
-}
-
-static bool is_final(enum decide_verdict v)
-{
-	return v == DECIDE_UNKNOWN || v == DECIDE_NEVER || v == DECIDE_FAILED;
 }
 
 /* Send it where the decision says.  False: the place is gone. */

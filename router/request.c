@@ -130,24 +130,6 @@ static bool is_auto(const char *name)
 	return name[0] == 0 || strcasecmp(name, "auto") == 0;
 }
 
-/* What `auto` means: the configured default, else a model that is in memory, else any, able to do what the route asks. */
-static const struct model *default_model(struct router *r, bool embed)
-{
-	char key[ROUTER_KEY];
-	const struct model *m = NULL;
-
-	if (!embed && r->conf.default_model[0] && model_key(r->conf.default_model, key))
-		m = model_find(r, key);
-	for (int pass = 0; pass < 2 && !m; pass++)
-		for (unsigned i = 0; i < r->n_models && !m; i++) {
-			const struct model *c = &r->models[i];
-
-			if (c->embed_only == embed && (pass ? c->slots : c->resident))
-				m = c;
-		}
-	return m;
-}
-
 static void splice(struct exchange *x, const char *at, size_t old, const char *text, size_t n)
 {
 	char *body = x->body + EX_HEADROOM;
@@ -227,24 +209,40 @@ static void insert_model(struct exchange *x, const char *quoted_model)
 	x->adjusted |= 1U << ADJUSTED_MODEL;
 }
 
+void exchange_rename(struct exchange *x, struct model *m)
+{
+	struct span body = {x->body + EX_HEADROOM, x->body_len};
+	char quoted[ROUTER_KEY + 2];
+	struct view v;
+
+	BUG_ON(view_scan(body, &v, NULL) != VIEW_OK || v.at[VIEW_K_MODEL].kind != VIEW_STRING); /* both were seen to when it came */
+	snprintf(quoted, sizeof(quoted), "\"%s\"", m->key);
+	splice(x, v.at[VIEW_K_MODEL].raw.p, v.at[VIEW_K_MODEL].raw.n, quoted, strlen(quoted));
+	memcpy(x->model_text, m->key, sizeof(x->model_text));
+	exchange_model(x, m);
+	x->item.tried = (struct order_set){{0}};
+	x->session = 0; /* what is cached is of the other model */
+}
+
 static bool is_embed_route(const struct route *route)
 {
 	return route->id == ROUTE_ID_EMBED || route->id == ROUTE_ID_EMBEDDINGS || route->id == ROUTE_ID_V1_EMBEDDINGS;
 }
 
 /* Resolve the name to a model of the fleet.  False: answered. */
-static bool resolve(struct exchange *x, const char *name, bool *is_default)
+static bool resolve(struct exchange *x, const char *name, const struct view *v, bool *is_default)
 {
 	const struct model *def;
 	char key[ROUTER_KEY];
+	bool answered;
 
 	*is_default = is_auto(name);
 	if (*is_default) {
-		def = default_model(x->r, x->embed);
-		if (!def) {
+		def = auto_model(x, v, &answered);
+		if (!def && !answered)
 			answer_error(x, 503, 2, "no instance has a model for this request yet; see `tsactl instances`");
+		if (!def)
 			return false;
-		}
 		memcpy(key, def->key, sizeof(key));
 		memcpy(x->model_text, def->key, sizeof(x->model_text));
 	} else if (strlen(name) >= sizeof(x->model_text) || !model_key(name, key)) {
@@ -252,6 +250,8 @@ static bool resolve(struct exchange *x, const char *name, bool *is_default)
 		return false;
 	} else {
 		memcpy(x->model_text, name, strlen(name) + 1);
+		if (v)
+			auto_label(x, v);
 	}
 	exchange_model(x, model_find(x->r, key));
 	if (!x->model || !x->model->slots) {
@@ -311,7 +311,7 @@ static bool look_json(struct exchange *x)
 		answer_error(x, 403, 0, "models are loaded and unloaded by tsa; the operator can do it with `tsactl unload NAME MODEL`");
 		return false;
 	}
-	if (!resolve(x, name, &is_default))
+	if (!resolve(x, name, &v, &is_default))
 		return false;
 	session_body(x, &v);
 	snprintf(quoted, sizeof(quoted), "\"%s\"", x->model_text);
@@ -344,7 +344,7 @@ static bool look_form(struct exchange *x)
 		answer_error(x, 400, 0, "the form needs a field \"model\" that names a model; `auto` is not possible here");
 		return false;
 	}
-	return resolve(x, name, &is_default);
+	return resolve(x, name, NULL, &is_default);
 }
 
 bool exchange_look(struct exchange *x)

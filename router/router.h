@@ -19,6 +19,7 @@
 #include "http/usage.h"
 #include "http/view.h"
 #include "proc/proc.h"
+#include "router/auto.h"
 #include "router/conn.h"
 #include "router/feedback.h"
 #include "router/routing.h"
@@ -151,6 +152,8 @@ struct exchange {
 	uint64_t session;  /* of route/affinity.h; 0: none */
 	uint64_t required; /* capability tags that the instance must have, and that it had better have */
 	uint64_t optional;
+	uint64_t asked;         /* tags of model or instance that the request cannot do without */
+	struct model *gone[ROUTER_ATTEMPTS - 1]; /* chosen by tsa, and could not serve it */
 	uint64_t text_bytes;  /* of the prompt */
 	uint32_t most_tokens; /* the answer's limit; 0: none */
 	uint32_t ahead;       /* how many were before it when it came into the queue */
@@ -192,6 +195,11 @@ struct exchange {
 	bool waited;    /* it was in the queue */
 	bool at_home;   /* sent where its session is */
 	bool automatic; /* tsa chose the model */
+	bool auto_sure; /* of the category: its tag is required where somebody has it */
+	bool auto_sees; /* images are to be seen */
+	bool auto_reasons; /* the chosen model is a reasoning one */
+	uint8_t n_gone;
+	uint8_t kind;   /* enum category + 1; 0: not classified */
 	bool secondary; /* its category is not the first of its model */
 	uint8_t framing; /* of the instance's answer */
 	bool reused;                 /* its upstream connection had served before: a silent close is not the instance's fault */
@@ -212,6 +220,8 @@ struct exchange {
 bool exchange_route(struct exchange *x, const struct http_head *h);
 /* What an inference request's body says: model, stream, what must be taken out.  False: it has been answered. */
 bool exchange_look(struct exchange *x);
+/* Another model, chosen by tsa, before the request is sent to anybody. */
+void exchange_rename(struct exchange *x, struct model *m);
 /* Everything is said: let the client go on, free. */
 void exchange_end(struct exchange *x);
 void exchange_tick(struct router *r, uint64_t now_ns);
@@ -372,6 +382,10 @@ struct slot {
 };
 
 void view_refresh(struct router *r, uint64_t now_ns);
+/* It takes requests now. */
+bool slot_usable(const struct slot *s);
+/* It does not, but somebody is at it: it starts, heals, or its worker drains it only to start it again. */
+bool slot_coming(const struct slot *s);
 /* Places taken on a slot by every router. */
 unsigned view_in_flight(struct router *r, unsigned slot);
 /* Is router `i` another one that lives?  A dead router's counts vanish with its generation. */
@@ -543,6 +557,7 @@ struct router {
 	uint64_t next_id;
 	struct routing routing;
 	struct feedback feedback;
+	struct automatic automatic;
 	uint64_t view_ns;
 	struct ghost ghosts[ROUTER_GHOSTS];
 	unsigned n_ghosts;

@@ -239,7 +239,21 @@ struct shm_router_ident { /* line */
 	X(upstreams, "upstream connections open, busy or idle")                                                                    \
 	X(bytes_in, "body bytes from clients")                                                                                     \
 	X(bytes_out, "body bytes to clients")                                                                                      \
-	X(lag_ns, "longest turn of the event loop in the last second")
+	X(lag_ns, "longest turn of the event loop in the last second")                                                             \
+	X(auto_asked, "requests that left the choice of the model to tsa")                                                         \
+	X(auto_reasoning, "of them, sent to a reasoning model")                                                                    \
+	X(auto_moved, "of them, given another model because the first could not serve them")                                       \
+	X(auto_hook, "of them, handed to the hook because no model could")                                                         \
+	X(kind_general, "prompts of that category, as the next seven")                                                             \
+	X(kind_math, "of the category math")                                                                                       \
+	X(kind_code, "of the category code")                                                                                       \
+	X(kind_reasoning, "of the category reasoning")                                                                             \
+	X(kind_creative, "of the category creative")                                                                               \
+	X(kind_nlp, "of the category nlp")                                                                                         \
+	X(kind_data, "of the category data")                                                                                       \
+	X(kind_safety, "of the category safety")                                                                                   \
+	X(kind_doubt, "prompts whose category was too uncertain, so that they count as general")                                   \
+	X(kind_unsafe, "prompts flagged as unsafe")
 
 /* Per slot, as this router sees it. */
 #define SHM_RSLOT_COUNTERS(X)                                                                                                      \

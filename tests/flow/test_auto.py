@@ -1,0 +1,206 @@
+"""`auto`: the question decides which model, whatever dialect it is asked in; what is known of models is taken from files, or not at all."""
+import json
+import shutil
+import signal
+
+import pytest
+from fabric import ROOT, Fabric, Sim, call, wait_for
+
+GENERAL, CODER, MATH, THINKER = 'llama3.1:8b', 'qwen2.5-coder:7b', 'qwen2.5:7b', 'deepseek-r1:8b'
+EMBED, SEES, GUARD = 'nomic-embed-text:latest', 'llava:7b', 'llama-guard3:8b'
+SPEC = 'load=5ms,prefill=0,decode=0,ctx=131072,tokens=3'
+FLEET = {'talk': [f'{GENERAL},tools', EMBED + ',kind=embed', GUARD], 'work': [CODER + ',tools', MATH, f'{GENERAL},tools'], 'deep': [THINKER, SEES + ',vision']}
+
+CODE = 'Write a Python function that parses a CSV file and returns a list of dictionaries'
+SUM = 'Solve for x: 3x + 5 = 20. Then compute the integral of x^2 from 0 to 3.'
+TALK = 'What is the capital of Mongolia?'
+PUZZLE = ('Five houses in a row are painted in five colours, and five people of different trades live there. Using the clues, deduce who keeps the fish. '
+          'If the baker lives left of the smith, and the smith is not next to the teacher, then prove step by step which statements must be true, '
+          'explain why each alternative leads to a contradiction, and compare it with the case in which the third clue is false.')
+
+
+class Auto(Fabric):
+    def __init__(self, tmp, fleet=FLEET, more='', registry=True, **kw):
+        self.sims = {}
+        text = ''
+        for name, models in fleet.items():
+            args = [a for m in models for a in ('--model', m.replace(',', ',' + SPEC + ',', 1) if ',' in m else f'{m},{SPEC}')]
+            self.sims[name] = Sim(tmp, args=args)
+            text += f'instance "{name}" {{\n\turl = "http://127.0.0.1:{self.sims[name].port}"\n\tslots = 2\n}}\n'
+        self.instances = text
+        self.registry, self.tree = tmp / 'models.json', tmp / 'categories.json'
+        shutil.copy(ROOT / 'etc/models.json', self.registry)
+        shutil.copy(ROOT / 'etc/task_categories.json', self.tree)
+        self.files = f'registry = "{self.registry}"\n\tcategories = "{self.tree}"' if registry else ''
+        super().__init__(tmp, conf=self.text(more), **kw)
+
+    def text(self, more='', top=''):
+        return f'routing {{\n\t{self.files}\n{more}}}\n{top}{self.instances}'
+
+    def reload(self, more='', top=''):
+        self.write_conf(self.text(more, top))
+        return self.ctl('reload', check=False)
+
+    def stop(self):
+        rc = super().stop()
+        for s in self.sims.values():
+            s.end()
+        return rc
+
+
+@pytest.fixture(scope='module')
+def fleet(tmp_path_factory):
+    f = Auto(tmp_path_factory.mktemp('auto'))
+    yield f
+    f.stop()
+
+
+def ask(f, text, model='auto', **kw):
+    """(status, what the answer says, headers)"""
+    status, body, headers = call(f.port, 'POST', '/api/chat', {'model': model, 'messages': [{'role': 'user', 'content': text}], 'stream': False, **kw})
+    return status, json.loads(body), headers
+
+
+def chosen(f, text, **kw):
+    status, body, headers = ask(f, text, **kw)
+    assert status == 200, body
+    assert headers['x-tsa-model'] == body['model']
+    return headers['x-tsa-model'], headers
+
+
+def test_each_kind_of_question_goes_to_who_is_good_at_it(fleet):
+    model, headers = chosen(fleet, CODE)
+    assert model == CODER and headers['x-tsa-category'] == 'code' and headers['x-tsa-instance'] == 'work'
+    assert 0.5 < float(headers['x-tsa-confidence']) <= 1
+    assert 'model' in headers['x-tsa-adjusted']
+    model, headers = chosen(fleet, SUM)
+    assert model in (MATH, THINKER) and headers['x-tsa-category'] == 'math'
+    model, headers = chosen(fleet, TALK)
+    assert model == GENERAL and headers['x-tsa-category'] == 'general'
+
+
+def test_a_named_model_is_left_alone(fleet):
+    status, body, headers = ask(fleet, CODE, model=GENERAL)
+    assert status == 200 and body['model'] == GENERAL and 'x-tsa-category' not in headers
+
+
+@pytest.mark.parametrize('path, body', [
+    ('/api/generate', {'prompt': CODE, 'stream': False}),
+    ('/api/generate', {'model': '', 'prompt': CODE, 'stream': False}),
+    ('/v1/chat/completions', {'model': 'AUTO', 'messages': [{'role': 'system', 'content': TALK}, {'role': 'user', 'content': [{'type': 'text', 'text': CODE}]}]}),
+    ('/v1/completions', {'model': 'auto', 'prompt': CODE}),
+    ('/v1/responses', {'model': 'auto', 'input': [{'role': 'user', 'content': [{'type': 'input_text', 'text': CODE}]}]}),
+    ('/v1/messages', {'model': 'auto', 'max_tokens': 9, 'messages': [{'role': 'user', 'content': TALK}, {'role': 'assistant', 'content': 'x'},
+                                                                       {'role': 'user', 'content': [{'type': 'text', 'text': CODE}]}]}),
+    ('/api/chat', {'stream': True, 'messages': [{'role': 'user', 'content': CODE}]}),
+])
+def test_every_dialect(fleet, path, body):
+    status, text, headers = call(fleet.port, 'POST', path, body)
+    assert status == 200, text
+    assert headers['x-tsa-model'] == CODER and headers['x-tsa-category'] == 'code'
+
+
+def test_embedding_models_never_chat_and_others_never_embed(fleet):
+    for text in ('embedding', 'make a vector of this', '', 'nomic'):
+        assert chosen(fleet, text)[0] != EMBED
+    status, body, headers = call(fleet.port, 'POST', '/api/embed', {'model': 'auto', 'input': CODE})
+    assert status == 200 and headers['x-tsa-model'] == EMBED and json.loads(body)['embeddings']
+
+
+def test_a_model_for_tools_and_one_that_sees(fleet):
+    tool = {'type': 'function', 'function': {'name': 'f', 'description': 'd', 'parameters': {'type': 'object', 'properties': {}}}}
+    for text in (TALK, CODE, SUM, PUZZLE):
+        assert chosen(fleet, text, tools=[tool])[0] in (GENERAL, CODER)
+    picture = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+    status, body, headers = call(fleet.port, 'POST', '/api/chat',
+                                 {'model': 'auto', 'stream': False, 'messages': [{'role': 'user', 'content': 'what is this?', 'images': [picture]}]})
+    assert status == 200 and headers['x-tsa-model'] == SEES, body
+
+
+@pytest.mark.parametrize('text', ['', ' ', '\x01\x02\x7f', 'a' * 300000, '\U0001f600' * 5000, '多谢你的帮助，今天天气怎么样', 'Как приготовить борщ дома', '"\\' * 999])
+def test_whatever_is_asked_is_answered(fleet, text):
+    model, headers = chosen(fleet, text)
+    assert model not in (EMBED, GUARD) and headers['x-tsa-category']
+    if ord(max(text or ' ')) > 0x400 and ord(max(text)) < 0x10000:
+        assert headers['x-tsa-category'] == 'general'
+
+
+def test_bodies_without_a_question(fleet):
+    for body in ({'model': 'auto', 'stream': False}, {'model': 'auto', 'messages': [], 'stream': False}, {'model': 'auto', 'messages': 7, 'stream': False}):
+        status, text, headers = call(fleet.port, 'POST', '/api/chat', body)
+        assert status in (200, 400) and headers['x-tsa-category'] == 'general', text
+
+
+def test_counters_of_kinds(fleet):
+    before = fleet.counters()
+    chosen(fleet, CODE)
+    for _ in range(32):  # of those that name a model one in sixteen counts, for all
+        ask(fleet, SUM, model=GENERAL)
+    after = fleet.counters()
+    assert after['auto_asked'] == before['auto_asked'] + 1
+    assert after['kind_code'] == before['kind_code'] + 1
+    assert after['kind_math'] == before['kind_math'] + 32
+
+
+def test_reasoning_models_get_their_share_and_no_more(tmp_path):
+    f = Auto(tmp_path, more='\tauto { complexity = 10%  confidence = 100%  reasoning_share = 20%  window = 20 }\n')
+    try:
+        models = [chosen(f, PUZZLE)[0] for _ in range(60)]
+        share = models.count(THINKER) / len(models)
+        assert models[0] == THINKER and 0.05 <= share <= 0.3, models
+        assert f.counters()['auto_reasoning'] == models.count(THINKER)
+        assert f.reload('\tauto { complexity = 10%  confidence = 100%  reasoning_share = 0% }\n').returncode == 0
+        wait_for(lambda: chosen(f, PUZZLE)[0] != THINKER, 5)
+        assert all(chosen(f, PUZZLE)[0] != THINKER for _ in range(10))
+    finally:
+        f.stop()
+
+
+def test_another_model_when_one_cannot_answer(tmp_path):
+    f = Auto(tmp_path)
+    try:
+        assert chosen(f, CODE)[0] == CODER
+        f.sims['work'].kill(signal.SIGKILL)
+        model, headers = chosen(f, CODE)  # nobody knows yet: found out by the request itself
+        assert model == GENERAL and headers['x-tsa-instance'] == 'talk'
+        assert f.counters()['auto_moved'] >= 1
+        wait_for(lambda: f.instance('work')['state'] != 'ready', 15)
+        assert chosen(f, CODE)[0] != CODER
+        f.wait_balance()
+    finally:
+        f.stop()
+
+
+def test_the_operators_word_counts(tmp_path):
+    f = Auto(tmp_path, registry=False)
+    try:
+        assert chosen(f, CODE)[0] == CODER  # by its name alone
+        top = f'model "{CODER}" {{\n\tauto = no\n}}\nmodel "{MATH}" {{\n\tcategories = {{code}}\n}}\ndefault_model = "{SEES}"\n'
+        assert f.reload(top=top).returncode == 0
+        wait_for(lambda: chosen(f, CODE)[0] == MATH, 5)
+        assert chosen(f, TALK)[0] == SEES
+    finally:
+        f.stop()
+
+
+def test_a_reload_with_a_broken_file_changes_nothing(fleet):
+    good = fleet.registry.read_text()
+    try:
+        fleet.registry.write_text('{"models": [{"name": "x",}]}')
+        r = fleet.reload()
+        assert r.returncode != 0 and f'{fleet.registry}:1:' in r.stderr + r.stdout
+        assert chosen(fleet, CODE)[0] == CODER
+        fleet.registry.write_text(good.replace('"gpu_memory": "4GB"', '"gpu_memory": "a lot"', 1))
+        assert fleet.reload().returncode == 0  # an entry that cannot be used is a warning
+        assert f'{fleet.registry}:' in fleet.tsad.text() and 'a lot' in fleet.tsad.text()
+        fleet.registry.unlink()
+        r = fleet.reload()
+        assert r.returncode != 0 and str(fleet.registry) in r.stderr + r.stdout
+    finally:
+        fleet.registry.write_text(good)
+    weights = fleet.tmp / 'weights'
+    weights.write_bytes((ROOT / 'etc/classifier.weights').read_bytes()[:-1] + b'\xff')
+    r = fleet.reload(f'\tclassifier = "{weights}"\n')
+    assert r.returncode != 0 and str(weights) in r.stderr + r.stdout
+    assert fleet.reload().returncode == 0
+    assert chosen(fleet, CODE)[0] == CODER
