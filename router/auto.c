@@ -335,7 +335,7 @@ const struct model *auto_model(struct exchange *x, const struct view *v, bool *a
 	}
 	m = choose_for(x);
 	if (!m) {
-		*answered = refuse(x);
+		*answered = hook_ask(x) || refuse(x);
 		return NULL;
 	}
 	if (!x->embed)

@@ -267,6 +267,8 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 		relay_broken(x, why);
 	else if (!reroute(x, BLAME_CRASH)) {
 		exchange_leave_slot(x, 0);
+		if (hook_ask(x))
+			return;
 		answer_error(x, x->timed_out ? 504 : 502, 1, "the instance %s failed this request before it answered: %s; see `tsactl instance %s`", name, why,
 			     name);
 	}
@@ -376,6 +378,8 @@ static void judge(struct exchange *x)
 	if (blame != BLAME_CLIENT && reroute(x, blame))
 		return;
 	exchange_leave_slot(x, 0);
+	if (blame != BLAME_CLIENT && hook_ask(x))
+		return;
 	answer_body(x, x->status, x->error_type, x->status == 503 ? "Retry-After: 1\r\n" : NULL, text.p, text.n);
 }
 
@@ -548,6 +552,9 @@ void exchange_expired(struct exchange *x)
 	case EX_FAN:
 		fan_expired(x->fan);
 		break;
+	case EX_HOOK:
+		hook_expired(x);
+		break;
 	case EX_BODY:
 	case EX_LOCAL:
 		break;
@@ -577,6 +584,9 @@ static void cut(struct exchange *x)
 		break;
 	case EX_FAN:
 		fan_expired(x->fan);
+		break;
+	case EX_HOOK:
+		hook_expired(x);
 		break;
 	case EX_BODY:
 	case EX_UNHEARD:

@@ -148,6 +148,7 @@ void exchange_client_gone(struct exchange *x)
 	case EX_UNHEARD:
 	case EX_BODY:
 	case EX_LOCAL:
+	case EX_HOOK:
 		exchange_free(x);
 		break;
 	}

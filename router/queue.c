@@ -168,6 +168,8 @@ static bool refuse(struct exchange *x, enum decide_verdict v)
 		queue_submit(x);
 		return true;
 	}
+	if (is_final(v) && hook_ask(x))
+		return true;
 	switch (v) {
 	case DECIDE_UNKNOWN:
 		answer_no_model(x);

@@ -122,6 +122,7 @@ enum exchange_state {
 	EX_UNHEARD,  /* its client has gone; the answer is read on until it may be closed */
 	EX_LOCAL,    /* answered by the router itself */
 	EX_FAN,      /* answered from several instances (fan.c) */
+	EX_HOOK,     /* no model could serve it; the hook may (hook.c) */
 };
 
 struct exchange {
@@ -258,6 +259,12 @@ void park_answer(struct exchange *x);
 void park_bytes(struct exchange *x, unsigned n, bool done);
 /* Close a parked exchange's upstream and free it. */
 void park_end(struct exchange *x);
+
+/* --- hook.c: the last of the chain ------------------------------------------------------------------------------------------------- */
+
+/* No model can serve a request whose model tsa was to choose: ask the hook, if there is one.  False: nothing has happened. */
+bool hook_ask(struct exchange *x);
+void hook_expired(struct exchange *x);
 
 /* --- relay.c: the answer on its way to the client ------------------------------------------------------------------------------- */
 
@@ -467,6 +474,8 @@ struct upstream {
 	uint8_t method; /* enum http_method */
 	bool reuse;     /* the answer allows another request */
 };
+
+#define UP_HOOK PROC_SLOTS /* not an instance: the address of routing.auto.hook */
 
 /* Send `n` bytes of a complete request to a slot, on a pooled connection or (`fresh`) surely on a new one.  The bytes stay the caller's
  * and must live until an answer head or `broken`.  0; -errno: no connection could even be begun (`why`). */

@@ -81,9 +81,14 @@ static int open_socket(const struct proc_addr *a, bool *connecting)
 	return fd;
 }
 
+static const struct proc_addr *addr_of(const struct router *r, unsigned slot)
+{
+	return slot == UP_HOOK ? &r->conf.routing.automatic.hook : &r->conf.slots[slot].addr;
+}
+
 static int connect_new(struct router *r, unsigned slot, struct upstream **out, struct why *why)
 {
-	const struct proc_addr *a = &r->conf.slots[slot].addr;
+	const struct proc_addr *a = addr_of(r, slot);
 	struct upstream *up;
 	bool connecting;
 	int fd = open_socket(a, &connecting);
@@ -101,7 +106,7 @@ static int connect_new(struct router *r, unsigned slot, struct upstream **out, s
 	}
 	up->r = r;
 	up->slot = (uint8_t)slot;
-	up->moves = r->slots[slot].moves;
+	up->moves = slot == UP_HOOK ? 0 : r->slots[slot].moves;
 	up->state = connecting ? UP_CONNECT : UP_HEAD;
 	up->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.connect_ns);
 	LIST_INSERT_HEAD(&r->busy, up, link);
@@ -131,7 +136,7 @@ bool upstream_is_shortage(int err)
 int upstream_send(struct router *r, unsigned slot, enum http_method method, char *p, size_t n, bool fresh,
 		  const struct up_user *user, void *owner, struct upstream **out, struct why *why)
 {
-	struct upstream *up = fresh ? NULL : take_idle(r, slot);
+	struct upstream *up = fresh || slot == UP_HOOK ? NULL : take_idle(r, slot);
 	bool pooled = up != NULL;
 	int rc = pooled ? 0 : connect_new(r, slot, &up, why);
 
@@ -152,7 +157,7 @@ int upstream_send(struct router *r, unsigned slot, enum http_method method, char
 	/* A pooled connection that the instance had closed: nothing was lost yet, so take a new one. */
 	if (pooled)
 		return upstream_send(r, slot, method, p, n, true, user, owner, out, why);
-	return why_set(why, rc, "cannot send to %s: %s", r->conf.slots[slot].addr.text, strerror(-rc));
+	return why_set(why, rc, "cannot send to %s: %s", addr_of(r, slot)->text, strerror(-rc));
 }
 
 void upstream_pause(struct upstream *up, bool paused)
@@ -163,10 +168,15 @@ void upstream_pause(struct upstream *up, bool paused)
 /* The answer is complete: back to the pool, or closed.  Before its user hears of it, who may want to send the next request. */
 static void finish(struct upstream *up, bool junk)
 {
-	struct slot *s = &up->r->slots[up->slot];
+	struct slot *s;
 
 	up->owner = NULL;
 	up->served++;
+	if (up->slot == UP_HOOK) {
+		close_and_bury(up);
+		return;
+	}
+	s = &up->r->slots[up->slot];
 	if (!up->reuse || junk || up->c.out || up->moves != s->moves ||
 	    s->n_idle >= up->r->conf.slots[up->slot].places + ROUTER_IDLE_SPARE || !s->used) {
 		close_and_bury(up);

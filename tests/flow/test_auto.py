@@ -1,7 +1,9 @@
 """`auto`: the question decides which model, whatever dialect it is asked in; what is known of models is taken from files, or not at all."""
+import http.server
 import json
 import shutil
 import signal
+import threading
 
 import pytest
 from fabric import ROOT, Fabric, Sim, call, wait_for
@@ -168,6 +170,58 @@ def test_another_model_when_one_cannot_answer(tmp_path):
         assert chosen(f, CODE)[0] != CODER
         f.wait_balance()
     finally:
+        f.stop()
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """Says what it was asked."""
+
+    def do_POST(self):
+        n = int(self.headers['Content-Length'])
+        self.server.seen.append((self.path, dict(self.headers.items()), json.loads(self.rfile.read(n))))
+        if self.server.status is None:
+            return  # closes without an answer
+        body = b'{"message":{"role":"assistant","content":"looked up"},"done":true}'
+        self.send_response(self.server.status)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_hook_is_asked_when_no_model_will_do(tmp_path):
+    hook = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Hook)
+    hook.seen, hook.status = [], 200
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    f = Auto(tmp_path, fleet={'one': [CODER]}, more=f'\tauto {{ hook = "http://127.0.0.1:{hook.server_port}/augment"  hook_timeout = 3s }}\n')
+    try:
+        assert chosen(f, CODE)[0] == CODER and not hook.seen
+        f.ctl('drain', 'one')
+        wait_for(lambda: f.instance('one')['wanted'] == 'drain', 5)
+        status, body, headers = ask(f, TALK)
+        assert status == 200 and body['message']['content'] == 'looked up' and headers['x-tsa-route-reason'] == 'hook'
+        path, said, asked = hook.seen[-1]
+        assert path == '/augment' and asked['messages'][0]['content'] == TALK
+        assert said['X-TSA-Path'] == '/api/chat' and said['X-TSA-Category'] == 'general' and said['X-TSA-Request-Id'] == headers['x-tsa-request-id']
+        assert f.counters()['auto_hook'] == 1
+        n = len(hook.seen)
+        assert ask(f, TALK, model=CODER)[0] == 503 and len(hook.seen) == n  # whoever names a model wants that model
+        hook.status = 500
+        status, body, headers = ask(f, TALK)
+        assert status == 503 and 'the hook did not: it said 500' in body['error'] and headers['retry-after']
+        hook.status = None
+        assert ask(f, TALK)[0] == 503
+        hook.shutdown()
+        hook.server_close()
+        status, body, headers = ask(f, TALK)
+        assert status == 503 and 'no connection' in body['error'] or 'cannot connect' in body['error']
+        f.wait_balance()
+    finally:
+        hook.shutdown()
+        hook.server_close()
         f.stop()
 
 
