@@ -34,6 +34,9 @@ static bool payload_fits(uint16_t type, const char *payload, size_t len)
 	case PROC_WARM:
 	case PROC_UNLOAD:
 		return len == 0 || (len <= PROC_MODEL && payload[len - 1] == 0);
+	case PROC_EXPLAIN:
+	case PROC_EXPLAINED:
+		return len > 0 && len <= PROC_EXPLAIN_MAX && payload[len - 1] == 0;
 	case PROC_REAPED:
 		return len == sizeof(struct proc_reaped);
 	case PROC_HELLO:

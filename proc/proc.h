@@ -52,14 +52,20 @@ enum proc_type {
 	PROC_WARM,    /* worker; payload: model name, or empty for the primary */
 	PROC_UNLOAD,  /* worker; payload: model name, or empty for all */
 	PROC_FACTS,   /* router; flags: which of PROC_FACTS_*; descriptors: one sealed file for each, in that order */
+	PROC_EXPLAIN, /* router; arg: number to send back; flags: what of PROC_EXPLAIN_*; payload: text */
 	PROC_REAPED,  /* worker; arg: pid, payload: struct proc_reaped; an Ollama whose first worker died ended */
 	/* child to supervisor */
 	PROC_HELLO, /* payload: struct proc_hello; a router's carries its listening sockets when it says it again */
 	PROC_READY,
 	PROC_PONG,   /* arg: the ping's number */
 	PROC_OLLAMA, /* worker; payload: struct proc_process, the Ollama it started, pid 0 when there is none any more */
+	PROC_EXPLAINED, /* router; arg: the number; flags: 1 it is known; payload: JSON, or a sentence that says why not */
 	PROC_TYPE_COUNT
 };
+
+#define PROC_EXPLAIN_PROMPT  0U /* the payload: what would be done with it */
+#define PROC_EXPLAIN_REQUEST 1U /* the payload: the id of a request, 16 hex digits; what was done with it */
+#define PROC_EXPLAIN_MAX     (60 * 1024) /* of the JSON, so that an operator's answer holds it */
 
 /* What is known of models and prompts, read by the supervisor: children open no files.  What is not among them there is not. */
 #define PROC_FACTS_MODELS  1U /* registry and catalogue: conf/image.h */

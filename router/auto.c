@@ -14,6 +14,8 @@
 #define BYTES_PER_TOKEN 3  /* at least, in what people and programs write: what might not fit is sent elsewhere */
 
 static struct choose_result result;
+static struct classify_result kind;
+static struct prompt asked;
 
 /* --- the models that there are ----------------------------------------------------------------------------------------------------- */
 
@@ -252,20 +254,19 @@ static unsigned finest(const struct taxonomy *t, const struct classify_result *c
 static void classify(struct exchange *x, const struct prompt *p)
 {
 	struct router *r = x->r;
-	struct classify_result c;
+	const struct classify_result *c = &kind;
 
-	classify_prompt(r->automatic.classifier, p->text, p->n, &c);
-	count_kind(r, &c, 1);
-	x->kind = (uint8_t)(c.category + 1);
-	x->category = (int16_t)finest(&r->automatic.known.tax, &c);
-	x->confidence = c.confidence;
-	x->complexity = c.complexity;
-	if (c.category != CATEGORY_GENERAL) {
-		x->optional = tags_find(&r->routing.tags, category_tag(c.category)) & ~TAGS_NOBODY;
-		x->auto_sure = c.sure && x->optional;
+	classify_prompt(r->automatic.classifier, p->text, p->n, &kind);
+	x->kind = (uint8_t)(c->category + 1);
+	x->category = (int16_t)finest(&r->automatic.known.tax, c);
+	x->confidence = c->confidence;
+	x->complexity = c->complexity;
+	if (c->category != CATEGORY_GENERAL) {
+		x->optional = tags_find(&r->routing.tags, category_tag(c->category)) & ~TAGS_NOBODY;
+		x->auto_sure = c->sure && x->optional;
 	}
 	/* a picture and few words: it is about the picture */
-	if (p->images && c.category == CATEGORY_GENERAL)
+	if (p->images && c->category == CATEGORY_GENERAL)
 		x->category = TAX_VISION;
 	x->asked = (p->tools ? TAG_BIT(TOOLS) : 0) | (p->images ? TAG_BIT(VISION) : 0);
 	x->auto_sees = p->images;
@@ -273,15 +274,13 @@ static void classify(struct exchange *x, const struct prompt *p)
 
 void auto_label(struct exchange *x, const struct view *v)
 {
-	static struct prompt p;
-	struct classify_result c;
 	struct automatic *a = &x->r->automatic;
 
 	if (!a->classifier || x->embed || a->turn++ % LABEL_EVERY)
 		return;
-	prompt_find(v, &p);
-	classify_prompt(a->classifier, p.text, p.n, &c);
-	count_kind(x->r, &c, LABEL_EVERY);
+	prompt_find(v, &asked);
+	classify_prompt(a->classifier, asked.text, asked.n, &kind);
+	count_kind(x->r, &kind, LABEL_EVERY);
 }
 
 const char *auto_category(const struct exchange *x)
@@ -292,10 +291,10 @@ const char *auto_category(const struct exchange *x)
 /* --- for a request ------------------------------------------------------------------------------------------------------------------ */
 
 /* Where nothing is classified: the configured default, else a model that is in memory, else any that can chat. */
-static const struct model *default_model(struct router *r)
+static struct model *default_model(struct router *r)
 {
 	char key[ROUTER_KEY];
-	const struct model *m = NULL;
+	struct model *m = NULL;
 
 	if (r->conf.default_model[0] && model_key(r->conf.default_model, key))
 		m = model_find(r, key);
@@ -318,7 +317,6 @@ static bool refuse(struct exchange *x)
 
 const struct model *auto_model(struct exchange *x, const struct view *v, bool *answered)
 {
-	static struct prompt p;
 	struct router *r = x->r;
 	const struct model *m;
 
@@ -330,8 +328,9 @@ const struct model *auto_model(struct exchange *x, const struct view *v, bool *a
 	if (x->embed) {
 		x->category = TAX_EMBEDDING;
 	} else {
-		prompt_find(v, &p);
-		classify(x, &p);
+		prompt_find(v, &asked);
+		classify(x, &asked);
+		count_kind(r, &kind, 1);
 	}
 	m = choose_for(x);
 	if (!m) {
@@ -343,6 +342,22 @@ const struct model *auto_model(struct exchange *x, const struct view *v, bool *a
 	if (x->auto_reasons)
 		shm_add(&r->count->auto_reasoning, 1);
 	return m;
+}
+
+struct model *auto_explain(struct exchange *x, const char *text, size_t n, const struct classify_result **k,
+			   const struct choose_result **ranking)
+{
+	*k = NULL;
+	*ranking = &result;
+	result.n = 0;
+	x->automatic = true;
+	if (x->r->automatic.classifier) {
+		asked = (struct prompt){.n = n < PROMPT_BYTES ? n : PROMPT_BYTES};
+		memcpy(asked.text, text, asked.n);
+		classify(x, &asked);
+		*k = &kind;
+	}
+	return *k ? choose_for(x) : default_model(x->r);
 }
 
 bool auto_next(struct exchange *x)

@@ -186,6 +186,10 @@ struct decision *decision_make(struct exchange *x, uint64_t now_ns)
 	d->id = x->id;
 	d->class = (uint8_t)x->item.class;
 	d->attempt = (uint8_t)(x->attempts + 1);
+	d->kind = x->kind;
+	d->automatic = x->automatic;
+	d->confidence = x->confidence;
+	d->complexity = x->complexity;
 	memcpy(d->model, x->model->key, sizeof(d->model));
 	d->tenant = x->tenant->key;
 	return d;

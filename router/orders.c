@@ -15,6 +15,12 @@ static void say(struct router *r, enum proc_type type, uint64_t arg)
 		(void)proc_send(r->orders, type, r->conf.common.gen, 0, arg, NULL, 0, NULL, 0);
 }
 
+void orders_explained(struct router *r, uint64_t number, bool known, const char *text)
+{
+	if (r->orders >= 0)
+		(void)proc_send(r->orders, PROC_EXPLAINED, r->conf.common.gen, known, number, text, strlen(text) + 1, NULL, 0);
+}
+
 /* On a socket to a new supervisor the listening sockets go along: nobody else may have kept them. */
 static int say_hello(struct router *r, int sock)
 {
@@ -128,6 +134,9 @@ static void obey(struct router *r, const struct proc_msg *m, const void *payload
 		break;
 	case PROC_FACTS:
 		auto_facts(r, m->flags, fds, n_fds);
+		break;
+	case PROC_EXPLAIN:
+		explain(r, m->flags, m->arg, payload);
 		break;
 	case PROC_LISTEN:
 		listen_set(r, fds, n_fds);

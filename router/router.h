@@ -260,6 +260,11 @@ void park_bytes(struct exchange *x, unsigned n, bool done);
 /* Close a parked exchange's upstream and free it. */
 void park_end(struct exchange *x);
 
+/* --- explain.c ------------------------------------------------------------------------------------------------------------------ */
+
+/* Answer the supervisor's question: PROC_EXPLAIN. */
+void explain(struct router *r, uint32_t about, uint64_t number, const char *text);
+
 /* --- hook.c: the last of the chain ------------------------------------------------------------------------------------------------- */
 
 /* No model can serve a request whose model tsa was to choose: ask the hook, if there is one.  False: nothing has happened. */
@@ -516,6 +521,7 @@ void listen_measure(struct router *r);
 void listen_stop(struct router *r);
 int orders_start(struct router *r, struct why *why);
 void orders_stop(struct router *r);
+void orders_explained(struct router *r, uint64_t number, bool known, const char *text);
 void orders_tick(struct router *r, uint64_t now_ns);
 
 /* --- orders.c, listen.c, main.c ---------------------------------------------------------------------------------------------------- */

@@ -72,6 +72,10 @@ struct decision {
 	unsigned turn;
 	uint8_t class;   /* enum order_class */
 	uint8_t attempt; /* 1: the first */
+	uint8_t kind;    /* as of the exchange, like the next three */
+	bool automatic;
+	float confidence;
+	float complexity;
 	char model[PROC_MODEL];
 	struct decide_request rq;
 	struct decide_slot slot[PROC_SLOTS]; /* .. result.n */

@@ -47,7 +47,7 @@ static void peer_close(struct sup_peer *p)
 
 static int answer(int fd, enum ctl_verb verb, int status, const char *text, const int *fds, unsigned n_fds)
 {
-	char buf[2048];
+	static char buf[CTL_ANSWER_MAX]; /* large; there is one thread */
 	size_t n = ctl_answer_pack(verb, status, text, buf, sizeof(buf));
 
 	return fdpass_send(fd, buf, n, fds, n_fds);

@@ -235,7 +235,8 @@ static void take_ollama(struct sup_child *c, const struct proc_msg *msg, const v
 }
 
 static void (*const TAKE[PROC_TYPE_COUNT])(struct sup_child *, const struct proc_msg *, const void *) = {
-	[PROC_HELLO] = take_hello, [PROC_READY] = take_ready, [PROC_PONG] = take_pong, [PROC_OLLAMA] = take_ollama};
+	[PROC_HELLO] = take_hello, [PROC_READY] = take_ready, [PROC_PONG] = take_pong, [PROC_OLLAMA] = take_ollama,
+	[PROC_EXPLAINED] = sup_explain_take};
 
 static void take(struct sup_child *c, const struct proc_msg *msg, const void *payload)
 {

@@ -168,6 +168,13 @@ struct sup_notify {
 	struct sup_note pending[2 * CONF_LISTEN * SHM_ROUTERS];
 };
 
+/* An operator who waits for what the routers say. */
+struct sup_ask {
+	uint64_t number;      /* of the question; 0: free */
+	uint64_t peer_number; /* who asked */
+	uint32_t waiting;     /* bit per router that has not answered */
+};
+
 /* Sealed files for the routers; -1: none. */
 struct sup_facts {
 	int models;
@@ -183,6 +190,8 @@ struct sup {
 	uint64_t conf_gen;
 	bool reload_owed; /* SIGHUP came during the start */
 	struct sup_facts facts; /* that the configuration names */
+	struct sup_ask asks[8];
+	uint64_t ask_number;
 	enum sup_phase phase;
 	uint64_t gen; /* counts supervisors of this state directory */
 	struct proc_process self;
@@ -251,6 +260,13 @@ enum log_level sup_options_level(const struct sup_options *o, const struct conf 
  * entry that is left out as a warning; a file that cannot be used as an error, which is returned.  0 or -errno with `why`. */
 int sup_facts_load(const struct conf *conf, struct sup_facts *out, struct why *why);
 void sup_facts_close(struct sup_facts *f);
+
+/* --- explain.c -------------------------------------------------------------------------------------------------------------------- */
+
+/* Ask the routers on behalf of a peer; `what` is prompt or request.  0: it is answered later; or -errno with `why`. */
+int sup_explain_begin(struct sup *sup, uint64_t peer_number, const char *what, const char *text, struct why *why);
+/* A router has answered. */
+void sup_explain_take(struct sup_child *c, const struct proc_msg *msg, const void *payload);
 
 /* --- place.c: state directory, lock, users ------------------------------------------------------------------------------------ */
 

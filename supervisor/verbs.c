@@ -14,6 +14,8 @@ struct request {
 	enum ctl_verb verb;
 	struct sup_slot *slot; /* of the first word, where the verb takes a name */
 	const char *model;     /* the second word, or empty */
+	const char *const *words;
+	unsigned n;
 };
 
 static void asked(const struct request *r)
@@ -114,11 +116,22 @@ static void do_version(const struct request *r)
 	sup_control_answer(r->peer, r->verb, 0, TSA_VERSION);
 }
 
+/* Answered when the routers have. */
+static void do_explain(const struct request *r)
+{
+	struct why why;
+	int err = r->n == 2 ? sup_explain_begin(r->sup, r->peer->number, r->words[0], r->words[1], &why)
+			    : why_set(&why, -EINVAL, "explain takes what it is about, prompt or request, and the text");
+
+	if (err < 0)
+		sup_control_answer(r->peer, r->verb, err, why.text);
+}
+
 /* Complete: one for each verb, so that ctl_request_parse() lets none through that is missing here. */
 static void (*const HANDLERS[CTL_VERB_COUNT])(const struct request *) = {
 	[CTL_BOARD] = do_board, [CTL_DRAIN] = do_drain,   [CTL_UNDRAIN] = do_undrain, [CTL_RESTART] = do_restart,
 	[CTL_WARM] = do_warm,   [CTL_UNLOAD] = do_unload, [CTL_RELOAD] = do_reload,   [CTL_VERSION] = do_version,
-	[CTL_UPGRADE] = do_upgrade,
+	[CTL_UPGRADE] = do_upgrade, [CTL_EXPLAIN] = do_explain,
 };
 
 static void name_unknown(const struct request *r, const char *name)
@@ -134,7 +147,7 @@ void sup_verb_do(struct sup_peer *p, enum ctl_verb verb, const char *const *word
 {
 	const struct ctl_verb_info *info = &ctl_verbs()[verb];
 	struct log_about about = {.event = LOG_EV_OPERATOR};
-	struct request r = {.peer = p, .sup = p->sup, .verb = verb, .model = n > 1 ? words[1] : ""};
+	struct request r = {.peer = p, .sup = p->sup, .verb = verb, .model = n > 1 ? words[1] : "", .words = words, .n = n};
 
 	if (info->min) {
 		r.slot = sup_slot_find(p->sup, words[0]);
@@ -143,7 +156,7 @@ void sup_verb_do(struct sup_peer *p, enum ctl_verb verb, const char *const *word
 			return;
 		}
 	}
-	if (verb != CTL_BOARD && verb != CTL_VERSION) { /* the others change something */
+	if (verb != CTL_BOARD && verb != CTL_VERSION && verb != CTL_EXPLAIN) { /* the others change something */
 		if (p->sup->phase != SUP_UP) {
 			sup_control_answer(p, verb, -ESHUTDOWN, "tsad is stopping");
 			return;

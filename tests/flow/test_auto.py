@@ -237,6 +237,35 @@ def test_the_operators_word_counts(tmp_path):
         f.stop()
 
 
+def test_explain_a_prompt(fleet):
+    said = json.loads(fleet.ctl('-j', 'explain', CODE).stdout)
+    assert said['model'] == CODER and said['prompt']['category'] == 'code' and said['prompt']['cues']
+    assert said['models'][0]['model'] == CODER and said['models'][0]['link'] == 'parent-category' and said['models'][0]['registry'] == 'qwen2.5-coder-7b-instruct'
+    excluded = {m['model']: m['excluded'] for m in said['models'] if m['excluded']}
+    assert excluded[EMBED] == 'embedding-only' and excluded[GUARD] == 'tool'
+    d = said['decision']
+    assert d['verdict'] == 'take' and d['winner'] == 'work' and set(d['weights']) == set(d['instances'][0]['terms'])
+    before = fleet.counters()
+    text = fleet.ctl('explain', TALK).stdout
+    assert 'category    general' in text and GENERAL in text and 'embedding-only' in text and 'talk' in text and 'latency' in text
+    assert fleet.counters()['auto_asked'] == before['auto_asked']  # nobody has asked for anything
+    for odd in ('x' * 3000, 'é' * 1000, '\x01', '-'):
+        assert fleet.ctl('explain', '--', odd).stdout
+
+
+def test_explain_a_request(fleet):
+    headers = chosen(fleet, CODE)[1]
+    said = json.loads(fleet.ctl('-j', 'explain', '--request', headers['x-tsa-request-id']).stdout)
+    assert said['auto'] and said['category'] == 'code' and said['decision']['model'] == CODER and said['decision']['winner'] == headers['x-tsa-instance']
+    assert said['decision']['reason'] == headers['x-tsa-route-reason']
+    assert headers['x-tsa-request-id'] in fleet.ctl('explain', '--request', headers['x-tsa-request-id']).stdout
+    for unknown in ('0123456789abcdef', 'nonsense', '0'):
+        r = fleet.ctl('explain', '--request', unknown, check=False)
+        assert r.returncode == 1 and 'no router remembers' in r.stderr
+    assert fleet.ctl('explain', check=False).returncode == 2
+    assert fleet.ctl('explain', '--request', '1', 'and a prompt', check=False).returncode == 2
+
+
 def test_a_reload_with_a_broken_file_changes_nothing(fleet):
     good = fleet.registry.read_text()
     try:

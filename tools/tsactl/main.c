@@ -18,6 +18,7 @@ static const struct command OWN[] = {
 	{"wait", "ready [NAME] | serving", 1, 2, run_wait, CTL_NONE, "until all instances, this one, or any one can answer"},
 	{"doctor", "", 0, 0, run_doctor, CTL_NONE, "what on this machine would hurt, and the remedy"},
 	{"classify", "", 0, 0, run_classify, CTL_NONE, "prompts of standard input (JSON lines with \"text\"), without a supervisor"},
+	{"explain", "PROMPT | --request ID", 0, 1, run_explain, CTL_EXPLAIN, "what becomes of a prompt, or became of a request, and why"},
 	{"version", "", 0, 0, run_version, CTL_VERSION, "of tsactl and of the supervisor"},
 	{"help", "", 0, 0, run_help, CTL_NONE, "this text"},
 };
@@ -32,7 +33,7 @@ static void command_add(struct command c)
 	commands[n_commands++] = c;
 }
 
-/* `board` is how the others look; `version` says both. */
+/* `board` is how the others look; `version` says both, and `explain` makes a text of its answer. */
 static void commands_make(void)
 {
 	const struct ctl_verb_info *verbs = ctl_verbs();
@@ -40,7 +41,7 @@ static void commands_make(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(OWN); i++)
 		command_add(OWN[i]);
 	for (unsigned i = CTL_NONE + 1; i < CTL_VERB_COUNT; i++)
-		if (i != CTL_BOARD && i != CTL_VERSION)
+		if (i != CTL_BOARD && i != CTL_VERSION && i != CTL_EXPLAIN)
 			command_add((struct command){verbs[i].word, verbs[i].args, verbs[i].min, verbs[i].max,
 						     i == CTL_UPGRADE ? run_upgrade : run_order, i, verbs[i].help});
 }
@@ -120,7 +121,7 @@ int run_help(const struct options *o, const struct command *c, const char *const
 
 /* --- the command line ------------------------------------------------------------------------------------------------------------------ */
 
-enum { OPT_STATE = 256, OPT_CONFIG, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION, OPT_WEIGHTS };
+enum { OPT_STATE = 256, OPT_CONFIG, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION, OPT_WEIGHTS, OPT_REQUEST };
 
 static const struct option LONG[] = {
 	{"state", required_argument, NULL, OPT_STATE},     {"json", no_argument, NULL, 'j'},
@@ -128,6 +129,7 @@ static const struct option LONG[] = {
 	{"columns", required_argument, NULL, 'o'},         {"wait", no_argument, NULL, OPT_WAIT},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},       {"weights", required_argument, NULL, OPT_WEIGHTS},
+	{"request", required_argument, NULL, OPT_REQUEST},
 	{NULL, 0, NULL, 0},
 };
 
@@ -158,6 +160,9 @@ static int option_take(struct options *o, int opt)
 		return o->timeout_ns ? -1 : complain(o, EXIT_USAGE, "--timeout: no time at all; write for example 30s");
 	case OPT_WEIGHTS:
 		o->weights = optarg;
+		return -1;
+	case OPT_REQUEST:
+		o->request = optarg;
 		return -1;
 	case 'h':
 		help_print(stdout);

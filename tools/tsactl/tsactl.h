@@ -26,6 +26,7 @@ struct options {
 	const char *columns; /* -o, or NULL */
 	const char *config;  /* --config, or NULL */
 	const char *weights; /* --weights, or NULL */
+	const char *request; /* --request, or NULL */
 	uint64_t timeout_ns; /* --timeout, or 0 */
 	bool json;
 	bool wait;
@@ -178,6 +179,7 @@ int run_wait(const struct options *o, const struct command *c, const char *const
 int run_version(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_doctor(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_classify(const struct options *o, const struct command *c, const char *const *words, unsigned n);
+int run_explain(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 int run_help(const struct options *o, const struct command *c, const char *const *words, unsigned n);
 
 /* --- wait.c ----------------------------------------------------------------------------------------------------------------------------- */
