@@ -112,6 +112,7 @@ help:
 	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
 	@echo 'make fuzz-cover lines of its own files that each target reaches from its saved corpus; below 95 %% is a failure'
 	@echo 'make sweep      fail one allocation or system call after another of a session; sweep-asan: with a leak checker'
+	@echo 'make soak       clients of every kind for SOAK_S=1800 seconds, a reload and a sudden death each minute; a table and a verdict'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
 	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
 	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
@@ -259,7 +260,9 @@ $(B)/sweep/shim.so: tests/sweep/shim.c
 	$(call say,LD,$@)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O1 -g $(filter-out -Wconversion -Wsign-conversion -Wmissing-prototypes -Wmissing-declarations,$(WARN)) \
 		-fno-omit-frame-pointer -fPIC -shared -o $@ $<
-.PHONY: sweep sweep-asan
+.PHONY: sweep sweep-asan soak
+soak: all
+	@TSA_BUILD=$(B) python3 tests/soak/run
 sweep: all $(B)/sweep/shim.so $(VENV)/ok
 	@TSA_BUILD=$(B) $(VENV)/bin/python tests/sweep/run $(SWEEP)
 sweep-asan:

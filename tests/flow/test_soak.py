@@ -1,0 +1,14 @@
+"""The soak in small: 40 seconds with a deed every 4.  `make soak` is the real one."""
+import os
+import subprocess
+import sys
+
+import pytest
+from fabric import BUILD, PATIENCE, ROOT, SANITIZED
+
+
+@pytest.mark.timeout(600)
+def test_everything_at_once(tmp_path):
+    env = {**os.environ, 'TSA_BUILD': str(BUILD), 'SOAK_S': '40', 'SOAK_CLIENTS': '8' if SANITIZED else '16', 'TMPDIR': str(tmp_path)}
+    r = subprocess.run([sys.executable, ROOT / 'tests/soak/run'], capture_output=True, text=True, env=env, timeout=180 * PATIENCE)
+    assert r.returncode == 0, r.stdout[-6000:] + r.stderr[-3000:]
