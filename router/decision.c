@@ -106,8 +106,8 @@ static void figures(struct router *r, const struct exchange *x, struct pair *p, 
 	f->health_n = p->ok_n;
 	f->feedback = p->rating.mean;
 	f->feedback_n = rating_weight(&p->rating, now_ns);
-	f->p95_ns = l->p95_ns;
-	f->p95_n = (float)(l->sum[0] + l->sum[1]);
+	f->p95_ns = l->stale ? 0 : l->p95_ns;
+	f->p95_n = l->stale ? 0 : (float)(l->sum[0] + l->sum[1]);
 	f->age_ns = p->last_ns ? now_ns - p->last_ns : 0;
 	f->prefill_ns = p->prefill_ns;
 	f->decode_ns = p->decode_ns;

@@ -7,10 +7,10 @@
 #include "base/log.h"
 #include "http/usage.h"
 
-#define WINDOW_NS     (60 * NS_PER_S) /* of a latency window */
+#define WINDOW_SHARE  5U              /* a latency window is that part of routing.stale: a minute of five */
+#define FORGET_STALE  2U              /* times routing.stale without an answer: it is as if it had never been used */
 #define WINDOW_MOST   2000            /* answers after which a window is over, too */
 #define HEALTH_MOST   50.0F           /* requests that the share of successes looks back on */
-#define KNOWN_TOKENS  64.0F           /* of a model's own rate, before it is a better prior than the fleet's */
 #define NOMINAL_NS    NS_PER_S        /* expected of a request while nothing at all has been learned */
 #define TEXT_LEAST    200             /* bytes of prompt; a shorter one is mostly template */
 #define PARALLEL_LEAST 2U             /* tokens in which a pace can be seen */
@@ -69,11 +69,14 @@ struct pair *pair_make(struct routing *t, struct model *m, unsigned slot)
 
 /* --- latency --------------------------------------------------------------------------------------------------------------------- */
 
-static void latency_add(struct latency *l, uint64_t ns, uint64_t now_ns)
+static void latency_add(struct latency *l, uint64_t window_ns, uint64_t ns, uint64_t now_ns)
 {
 	unsigned b = shm_hist_bucket(ns);
+	struct gate gate = l->gate;
 
-	if (l->sum[0] && (now_ns - l->since_ns > WINDOW_NS || l->sum[0] >= WINDOW_MOST)) {
+	if (l->stale)
+		*l = (struct latency){.gate = gate};
+	if (l->sum[0] && (now_ns - l->since_ns > window_ns || l->sum[0] >= WINDOW_MOST)) {
 		memcpy(l->n[1], l->n[0], sizeof(l->n[1]));
 		memset(l->n[0], 0, sizeof(l->n[0]));
 		l->top[1] = l->top[0];
@@ -89,6 +92,7 @@ static void latency_add(struct latency *l, uint64_t ns, uint64_t now_ns)
 		l->top[0] = (uint16_t)b;
 	l->last_ns = now_ns;
 	l->dirty = true;
+	l->stale = false;
 }
 
 /* From the slow end, which is near. */
@@ -107,12 +111,13 @@ static uint64_t latency_p95(const struct latency *l)
 
 /* --- derived figures --------------------------------------------------------------------------------------------------------------- */
 
-/* What is thought of an instance's rate with a model before it has shown it: the model's over the fleet, where that is known. */
-static float prior(const struct speed *model, const struct speed *fleet, const struct speed_conf *conf, float least_known, uint64_t now_ns)
+/* What is thought of an instance's rate with a model before it has shown it: as fast as the model is elsewhere, plainly, so that whom
+ * nobody has used yet is not behind those whom a few requests have shown to be ordinary. */
+static float prior(const struct speed *model, const struct speed *fleet, float guess)
 {
-	float all = speed_ns(fleet, conf, least_known, now_ns);
+	const struct speed *known = model->tokens > 0 ? model : fleet;
 
-	return model->tokens >= KNOWN_TOKENS ? speed_ns(model, conf, all, now_ns) : all;
+	return known->tokens > 0 ? known->ns / known->tokens : guess;
 }
 
 static void model_figures(struct router *r, struct model *m, uint64_t now_ns)
@@ -122,10 +127,21 @@ static void model_figures(struct router *r, struct model *m, uint64_t now_ns)
 	if (m->figures_ns && now_ns - m->figures_ns < ROUTER_FRESH_NS)
 		return;
 	m->figures_ns = now_ns;
-	m->prefill_ns = prior(&m->prefill, &t->prefill, &t->prefill_conf, SPEED_PREFILL_NS, now_ns);
-	m->decode_ns = prior(&m->decode, &t->decode, &t->decode_conf, SPEED_DECODE_NS, now_ns);
+	m->prefill_ns = prior(&m->prefill, &t->prefill, SPEED_PREFILL_NS);
+	m->decode_ns = prior(&m->decode, &t->decode, SPEED_DECODE_NS);
 	for (unsigned c = 0; c < ORDER_CLASSES; c++)
 		m->expect[c] = speed_output_rest(&m->output[c], SPEED_OUTPUT, 0, 0, now_ns);
+}
+
+/* Nobody has asked it for long, perhaps because its figures are bad: only a request can tell whether they still hold.  The breaker
+ * and the gate have clocks of their own. */
+static void forget(struct pair *p)
+{
+	p->prefill = p->decode = (struct speed){0};
+	p->ok = p->ok_n = 0;
+	p->last_ns = 0;
+	for (unsigned c = 0; c < ORDER_CLASSES; c++)
+		p->latency[c].stale = true;
 }
 
 void pair_figures(struct router *r, struct pair *p, uint64_t now_ns)
@@ -135,6 +151,8 @@ void pair_figures(struct router *r, struct pair *p, uint64_t now_ns)
 	if (p->figures_ns && now_ns - p->figures_ns < ROUTER_FRESH_NS)
 		return;
 	p->figures_ns = now_ns;
+	if (p->last_ns && now_ns - p->last_ns > FORGET_STALE * t->decide.stale_ns)
+		forget(p);
 	model_figures(r, p->model, now_ns);
 	p->prefill_ns = speed_ns(&p->prefill, &t->prefill_conf, p->model->prefill_ns, now_ns);
 	p->decode_ns = speed_ns(&p->decode, &t->decode_conf, p->model->decode_ns, now_ns);
@@ -303,7 +321,7 @@ static void learn_answer(struct exchange *x, struct usage *u, uint64_t now_ns)
 	if (!x->embed && u->output_tokens)
 		speed_output_learn(&m->output[x->item.class], u->output_tokens, now_ns);
 	if (x->pair)
-		latency_add(&x->pair->latency[x->item.class], now_ns - x->sent_ns, now_ns);
+		latency_add(&x->pair->latency[x->item.class], t->decide.stale_ns / WINDOW_SHARE, now_ns - x->sent_ns, now_ns);
 	t->answers++;
 }
 

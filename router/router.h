@@ -307,7 +307,7 @@ bool origin_allowed(struct span origin, struct span host);
  * 127.0.0.1 would let a foreign page in as one of the service's own.  `machine` is this machine's name. */
 bool host_allowed(struct span host, const char *machine);
 
-/* --- model.c: names, and who waits for them ------------------------------------------------------------------------------------- */
+/* --- model.c, models.c: names, and what is remembered of them -------------------------------------------------------------------- */
 
 /* The places of one model on one slot, as this router sees them (places.c). */
 struct place_watch {

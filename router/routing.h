@@ -38,6 +38,7 @@ struct latency {
 	uint64_t last_ns;
 	uint64_t p95_ns; /* as of the last figures */
 	bool dirty;
+	bool stale; /* too old to count */
 	struct gate gate;
 };
 

@@ -64,6 +64,8 @@ static void oddities(void **state)
 {
 	(void)state;
 	assert_int_equal(scan("").output_tokens, 0);
+	assert_int_equal(scan(":1:\":2").output_tokens, 0);
+	assert_int_equal(scan("_eval_count\":12").output_tokens, 0);
 	assert_int_equal(scan("\"eval_count\":").output_tokens, 0);
 	assert_int_equal(scan("\"eval_count\":-4").output_tokens, 0);
 	assert_int_equal(scan("\"eval_count\":null").output_tokens, 0);
