@@ -96,6 +96,10 @@ int fields_parse(const char *body, size_t n, struct json_object **out, struct js
 		error_add(errors, "missing", "body", NULL, -1, "Field required", NULL);
 		return -EINVAL;
 	}
+	if (n > 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as some editors write it */
+		body += 3;
+		n -= 3;
+	}
 	rc = syntax_check(body, n, &fault);
 	if (rc == -EINVAL)
 		error_syntax(errors, &fault);

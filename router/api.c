@@ -28,6 +28,8 @@ void api_answer(struct exchange *x)
 		{ROUTE_ID_API_CAPACITY, api_capacity, NULL},
 		{ROUTE_ID_API_CACHE, api_no_cache, NULL},
 		{ROUTE_ID_API_CACHE_LAYERS, api_no_cache, NULL},
+		{ROUTE_ID_API_ROUTE, NULL, api_route},
+		{ROUTE_ID_API_CLASSIFY, NULL, api_classify},
 		{ROUTE_ID_API_FEEDBACK, NULL, api_feedback},
 		{ROUTE_ID_API_FEEDBACK_SUMMARY, api_feedback_summary, NULL},
 		{ROUTE_ID_API_FEEDBACK_RECENT, NULL, api_feedback_recent},

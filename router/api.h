@@ -67,6 +67,24 @@ void api_health_rag(struct router *r, struct json_out *o);
 void api_health_auth(struct router *r, struct json_out *o);
 void api_test(struct router *r, struct json_out *o);
 
+/* --- api_route.c: what tsa would do ------------------------------------------------------------------------------------------------ */
+
+/* For a question that is not sent to anybody. */
+struct api_advice {
+	struct classify_result kind;          /* zero without weights */
+	struct model *model;                  /* NULL: there is none for it */
+	const char *second;                   /* next best, or NULL */
+	const struct choose_candidate *skill; /* of the model, until the next advice; NULL: nothing was ranked */
+	bool decided;                         /* `slot` is what a request would get; else a guess */
+	unsigned slot;
+	float finish_ns; /* predicted, from sending it */
+};
+
+/* Of x, which gets the model's name in its answer. */
+void api_advise(struct exchange *x, struct span text, const struct auto_wish *wish, struct api_advice *out);
+void api_route(struct exchange *x);
+void api_classify(struct exchange *x);
+
 /* --- feedback.c: what users think of it -------------------------------------------------------------------------------------------- */
 
 void api_feedback(struct exchange *x);

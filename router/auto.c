@@ -193,7 +193,7 @@ static int choose_usable(struct exchange *x, const struct fleet *f, struct choos
 }
 
 /* Choose, and say on the exchange what the instance must have and how good the model is.  NULL: there is none. */
-static struct model *choose_for(struct exchange *x)
+static struct model *choose_for(struct exchange *x, const struct auto_wish *wish)
 {
 	struct router *r = x->r;
 	struct automatic *a = &r->automatic;
@@ -204,6 +204,13 @@ static struct model *choose_for(struct exchange *x)
 	const struct choose_model *m;
 	int best;
 
+	if (wish) {
+		rq.speed = wish->speed;
+		rq.exclude = wish->exclude;
+		rq.n_exclude = wish->n_exclude;
+		if (wish->context_tokens > rq.context_tokens)
+			rq.context_tokens = wish->context_tokens;
+	}
 	models_make(r);
 	/* Vectors of two models do not go together: where one is embedded must not hang on who is at hand. */
 	if (x->embed)
@@ -332,7 +339,7 @@ const struct model *auto_model(struct exchange *x, const struct view *v, bool *a
 		classify(x, &asked);
 		count_kind(r, &kind, 1);
 	}
-	m = choose_for(x);
+	m = choose_for(x, NULL);
 	if (!m) {
 		*answered = hook_ask(x) || refuse(x);
 		return NULL;
@@ -344,8 +351,8 @@ const struct model *auto_model(struct exchange *x, const struct view *v, bool *a
 	return m;
 }
 
-struct model *auto_explain(struct exchange *x, const char *text, size_t n, const struct classify_result **k,
-			   const struct choose_result **ranking)
+struct model *auto_explain(struct exchange *x, const char *text, size_t n, const struct auto_wish *wish,
+			   const struct classify_result **k, const struct choose_result **ranking)
 {
 	*k = NULL;
 	*ranking = &result;
@@ -357,7 +364,12 @@ struct model *auto_explain(struct exchange *x, const char *text, size_t n, const
 		classify(x, &asked);
 		*k = &kind;
 	}
-	return *k ? choose_for(x) : default_model(x->r);
+	if (wish && wish->category) {
+		x->category = (int16_t)tax_find(&x->r->automatic.known.tax, wish->category);
+		x->optional = 0;
+		x->auto_sure = false;
+	}
+	return *k || wish ? choose_for(x, wish) : default_model(x->r);
 }
 
 bool auto_next(struct exchange *x)
@@ -367,7 +379,7 @@ bool auto_next(struct exchange *x)
 	if (!x->automatic || x->embed || !x->client || !x->body || x->n_gone == ARRAY_SIZE(x->gone))
 		return false;
 	x->gone[x->n_gone++] = x->model;
-	m = choose_for(x);
+	m = choose_for(x, NULL);
 	if (!m) {
 		x->n_gone--;
 		return false;

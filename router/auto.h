@@ -48,10 +48,19 @@ void auto_take(struct router *r);
 
 /* The client leaves the model to tsa.  NULL: there is none (answered, or nothing is there yet: see `answered`). */
 const struct model *auto_model(struct exchange *x, const struct view *v, bool *answered);
+/* What somebody who only asks may ask for. */
+struct auto_wish {
+	bool speed;               /* quick rather than good */
+	uint64_t context_tokens;  /* at least */
+	const char *const *exclude; /* keys of models */
+	unsigned n_exclude;
+	const char *category; /* whatever the prompt says; NULL: as it says */
+};
+
 /* The same for a bare prompt, counted nowhere; *kind says what was found and *ranking how the models compare, both until the next
- * call.  NULL: there is none, or nothing is classified (*kind is NULL then). */
-struct model *auto_explain(struct exchange *x, const char *text, size_t n, const struct classify_result **kind,
-			   const struct choose_result **ranking);
+ * call.  NULL: there is none, or nothing is classified (*kind is NULL then).  `wish` may be NULL. */
+struct model *auto_explain(struct exchange *x, const char *text, size_t n, const struct auto_wish *wish,
+			   const struct classify_result **kind, const struct choose_result **ranking);
 /* The model is named: what kind of prompt it is counts all the same. */
 void auto_label(struct exchange *x, const struct view *v);
 /* The chosen model cannot serve the request, which is not in the queue: another one.  False: there is none, and nothing is changed. */

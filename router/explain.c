@@ -188,7 +188,7 @@ static struct json_object *prompt_explain(struct router *r, const char *text)
 	view_refresh(r, now);
 	x->text_bytes = strlen(text);
 	x->tenant = tenant_enter(&r->routing, 0, now);
-	m = auto_explain(x, text, strlen(text), &kind, &ranking);
+	m = auto_explain(x, text, strlen(text), NULL, &kind, &ranking);
 	put_text(o, "model", m ? m->key : "");
 	if (kind) {
 		put(o, "prompt", kind_json(kind));

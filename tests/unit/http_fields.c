@@ -59,6 +59,7 @@ static void fields_are_checked_by_their_kind(void **state)
 {
 	(void)state;
 	expect("{\"query\":\"\",\"more\":[1]}", "");
+	expect("\xef\xbb\xbf{\"query\":\"\"}", "");
 	expect("{}", ERROR("missing", "[\"body\",\"query\"]", "Field required", "{}"));
 	expect("{\"query\":null}", ERROR("string_type", "[\"body\",\"query\"]", "Input should be a valid string", "null"));
 	expect("{\"query\":\"a\",\"comment\":null}", "");
