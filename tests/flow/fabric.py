@@ -11,6 +11,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('TSA_BUILD', ROOT / 'build')).resolve()
+os.environ['TSA_BUILD'] = str(BUILD)  # what a test starts in another directory finds it, too
 SANITIZED = 'address' in BUILD.name  # its quarantine keeps what was freed: resident memory then says nothing
 REPORTS = BUILD / 'reports'  # what sanitizers say of any process, leaks at its exit too
 if SANITIZED:
@@ -72,6 +73,23 @@ def alive(pid):
         return open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[0] != 'Z'
     except FileNotFoundError:
         return False
+
+
+def start_time(pid):
+    """In clock ticks since the boot; with the pid it names a process for good.  None: it has gone."""
+    try:
+        return int(open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[19])
+    except OSError:
+        return None
+
+
+def descendants(pid):
+    """All processes under it, as far as they are its children or theirs at this moment."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for t in os.listdir(f'/proc/{pid}/task'):
+            found.update(map(int, open(f'/proc/{pid}/task/{t}/children').read().split()))
+    return found.union(*map(descendants, found))
 
 
 class Process:
@@ -224,13 +242,14 @@ class Fabric:
         return out
 
     def written(self):
-        """Pids that the state file names."""
-        where = {'child': 4, 'ollama': 2, 'supervisor': 2}
+        """Pids of the processes that the state file names; not those that have their numbers by now."""
+        where = {'child': 4, 'ollama': 2, 'supervisor': 2}  # the pid; the start time follows
         try:
             lines = [x.split() for x in (self.state / 'state').read_text().split('\n')]
         except FileNotFoundError:
             return set()
-        return {int(w[where[w[0]]]) for w in lines if w and w[0] in where} - {0}
+        named = [w[where[w[0]]:][:2] for w in lines if w and w[0] in where]
+        return {int(pid) for pid, start in named if start_time(pid) == int(start)}
 
     def stop(self):
         pids = self.leftovers()
@@ -243,8 +262,9 @@ class Fabric:
         return rc
 
     def leftovers(self):
-        """Pids of processes whose orders or arguments name our state directory: children survive their supervisor on purpose."""
-        mine = set()
+        """Pids of whom status, state file or the kernel call this supervisor's: children survive it on purpose, and an old router that
+        drains is in neither of the first two."""
+        mine = descendants(self.tsad.pid)
         with contextlib.suppress(Exception):
             mine.update(self.pids())
         mine |= self.written()
