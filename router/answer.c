@@ -148,15 +148,15 @@ void answer_no_model(struct exchange *x)
 	}
 }
 
-void answer_fault(struct client *cl, const struct http_fault *fault)
+void answer_fault(struct client *cl, enum dialect d, const struct http_fault *fault)
 {
 	char head[512], body[512];
 	struct http_out o = {.p = head, .cap = sizeof(head)};
 	struct iovec iov[2];
-	size_t n = dialect_error(DIALECT_NATIVE, fault->status, fault->reason, "", body, sizeof(body));
+	size_t n = dialect_error(d, fault->status, fault->reason, "", body, sizeof(body));
 
 	http_out_status(&o, fault->status);
-	http_out_header(&o, "Content-Type", span_of(dialect_error_type(DIALECT_NATIVE)));
+	http_out_header(&o, "Content-Type", span_of(dialect_error_type(d)));
 	add_date(&o);
 	http_out_header_num(&o, "Content-Length", n);
 	http_out_text(&o, "Connection: close\r\n\r\n");

@@ -276,6 +276,14 @@ static bool say_continue(struct client *cl)
 	return client_write(cl, &iov, 1);
 }
 
+/* Of a request that gets no exchange. */
+static enum dialect dialect_of(const struct http_head *h)
+{
+	char path[256];
+
+	return http_path_decode(h->path, path, sizeof(path)) < 0 ? DIALECT_NATIVE : route_dialect_of(path);
+}
+
 /* r->head holds a complete request head: begin its exchange.  `more` tells whether body bytes came with it. */
 static void begin(struct client *cl, bool more)
 {
@@ -285,7 +293,7 @@ static void begin(struct client *cl, bool more)
 	struct exchange *x = exchange_create(r, cl);
 
 	if (!x) {
-		answer_fault(cl, &NO_MEMORY);
+		answer_fault(cl, dialect_of(h), &NO_MEMORY);
 		return;
 	}
 	cl->x = x;
@@ -316,7 +324,7 @@ static bool take_head(struct client *cl, const char *p, size_t n, size_t *used)
 	enum http_result res = http_request_parse(p, n, cl->seen, &limits, &r->head, &fault);
 
 	if (res == HTTP_BAD) {
-		answer_fault(cl, &fault);
+		answer_fault(cl, DIALECT_NATIVE, &fault);
 		return false;
 	}
 	if (res == HTTP_MORE) {
@@ -489,7 +497,7 @@ static void expired(struct client *cl)
 		if (cl->fresh)
 			client_free(cl, false);
 		else
-			answer_fault(cl, &SLOW_HEAD);
+			answer_fault(cl, DIALECT_NATIVE, &SLOW_HEAD);
 		break;
 	case CLIENT_BODY:
 		cl->keep = false;

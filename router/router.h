@@ -292,8 +292,8 @@ void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const c
 void answer_body(struct exchange *x, unsigned status, const char *type, const char *extra, const char *body, size_t n);
 /* 404 in the words of the exchange's route; ends the exchange. */
 void answer_no_model(struct exchange *x);
-/* Before there is an exchange: a head that could not be parsed.  Closes the connection. */
-void answer_fault(struct client *cl, const struct http_fault *fault);
+/* Where there is no exchange: a head that could not be parsed, or no memory for it.  Closes the connection. */
+void answer_fault(struct client *cl, enum dialect d, const struct http_fault *fault);
 /* Append the X-TSA-* headers, CORS and Connection to a head under construction. */
 void answer_headers(const struct exchange *x, struct http_out *o);
 const char *exchange_id_text(const struct exchange *x, char buf[17]);
