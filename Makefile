@@ -179,7 +179,7 @@ $(B)/race/%: $(B)/obj/tests/race/%.o $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(foreach l,$(TEST_LIBS),$(B)/lib$(l).a)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lsystemd -lm
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljson-c -lsystemd -lm
 
 .SECONDARY:
 .PHONY: check race

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "http/prompt.h"
 
-#define LABEL_EVERY	16 /* a prompt that names its model is labelled for the counters alone: one in so many, which counts for all */
+#define LABEL_EVERY	64 /* a prompt that names its model is labelled for the counters alone: one in so many, which counts for all */
 #define BYTES_PER_TOKEN 3  /* at least, in what people and programs write: what might not fit is sent elsewhere */
 
 static struct choose_result result;

@@ -238,6 +238,8 @@ class Tsa(Contestant):
         """A folder like build/, but its tsa-router runs the real one under the wrapper."""
         out = os.path.join(self.dir, "bin")
         os.mkdir(out)
+        # The classifier's weights lie beside the folder that tsad runs in.
+        os.symlink(os.path.join(os.path.dirname(os.path.realpath(os.path.join(build, "tsad"))), "..", "etc"), os.path.join(self.dir, "etc"))
         for program in ("tsad", "tsa-worker"):
             shutil.copy(os.path.join(build, program), out)
         script = os.path.join(out, "tsa-router")

@@ -22,13 +22,13 @@ PUZZLE = ('Five houses in a row are painted in five colours, and five people of 
 
 
 class Auto(Fabric):
-    def __init__(self, tmp, fleet=FLEET, more='', registry=True, **kw):
+    def __init__(self, tmp, fleet=FLEET, more='', registry=True, own=None, **kw):
         self.sims = {}
         text = ''
         for name, models in fleet.items():
             args = [a for m in models for a in ('--model', m.replace(',', ',' + SPEC + ',', 1) if ',' in m else f'{m},{SPEC}')]
             self.sims[name] = Sim(tmp, args=args)
-            text += f'instance "{name}" {{\n\turl = "http://127.0.0.1:{self.sims[name].port}"\n\tslots = 2\n}}\n'
+            text += f'instance "{name}" {{\n\turl = "http://127.0.0.1:{self.sims[name].port}"\n\tslots = 2\n{(own or {}).get(name, "")}}}\n'
         self.instances = text
         self.registry, self.tree = tmp / 'models.json', tmp / 'categories.json'
         shutil.copy(ROOT / 'etc/models.json', self.registry)
@@ -136,12 +136,12 @@ def test_bodies_without_a_question(fleet):
 def test_counters_of_kinds(fleet):
     before = fleet.counters()
     chosen(fleet, CODE)
-    for _ in range(32):  # of those that name a model one in sixteen counts, for all
+    for _ in range(128):  # of those that name a model one in 64 counts, for all
         ask(fleet, SUM, model=GENERAL)
     after = fleet.counters()
     assert after['auto_asked'] == before['auto_asked'] + 1
     assert after['kind_code'] == before['kind_code'] + 1
-    assert after['kind_math'] == before['kind_math'] + 32
+    assert after['kind_math'] == before['kind_math'] + 128
 
 
 def test_reasoning_models_get_their_share_and_no_more(tmp_path):
@@ -233,6 +233,22 @@ def test_the_operators_word_counts(tmp_path):
         assert f.reload(top=top).returncode == 0
         wait_for(lambda: chosen(f, CODE)[0] == MATH, 5)
         assert chosen(f, TALK)[0] == SEES
+    finally:
+        f.stop()
+
+
+def test_tags_of_instances_reach_the_decision(tmp_path):
+    """One model everywhere: who carries the tag of a category that is sure gets its questions; whoever lacks a tag gets the others as well."""
+    f = Auto(tmp_path, fleet={'a': [GENERAL], 'b': [GENERAL]}, own={'b': '\ttags = {code}\n'})
+    try:
+        for name in ('a', 'b'):
+            f.ctl('warm', name, GENERAL, '--wait')
+        def where(text):
+            return {chosen(f, text)[1]['x-tsa-instance'] for _ in range(8)}
+        wait_for(lambda: where(TALK) == {'a', 'b'}, 10)
+        assert where(CODE) == {'b'}
+        f.ctl('drain', 'b')
+        wait_for(lambda: where(CODE) == {'a'}, 5)  # wanted, not needed
     finally:
         f.stop()
 
