@@ -15,7 +15,18 @@ SAYS = {
     'instance_warning': (3, None), 'fault': (2, None), 'conf_facts_warn': (2, None), 'conf_facts_fail': (3, None), 'findings_add': (4, 1),
     'usage_error': (0, None), 'sup_control_answer': (3, None), 'sup_child_kill': (1, None), 'head_bad': (2, 1), 'broken': (2, None),
     'why_note': (1, None), 'api_refuse': (2, 1)}
-TABLES = {r'^http/view\.c': r'\[VIEW_(?!OK)\w+\] = (STRING)', r'^router/': r'struct http_fault \w+ = \{(\d+), (STRING)\}'}
+# (files, a row of a table with the text as its last group and, before it, the status, page)
+TABLES = [(r'^http/view\.c', r'\[VIEW_(?!OK)\w+\] = (STRING)', 'tsa-http.7'),
+          (r'^router/', r'struct http_fault \w+ = \{(\d+), (STRING)\}', 'tsa-http.7'),
+          (r'^router/', r'json_out_text\(o, "error", (STRING)\)', 'tsa-http.7'),
+          (r'^tools/tsactl/symptoms', r'^\t\{(?:[^"{}]|"[^"]*",)*GRADE_(?:BAD|WARN|NOTE),\s*(STRING)', 'tsactl.8')]
+# Files in which also every other literal that is a sentence reaches somebody, as the reason inside of a message or on the board.
+REASONS = [(r'^router/(upstream|relay|exchange)\.c', 'tsa-http.7'), (r'^tools/tsactl/(view|status)\.c', 'tsactl.8'),
+           (r'^(worker/\w+\.c|supervisor/(adopt|board|children|control|hang|leave|notify|orders|orphans|upgrade|verbs)\.c)', 'tsad.8')]
+# What the router looks for in errors of an Ollama, and usage.
+NOT_SAID = re.compile(r'usage: |error was encountered while running$|timed out waiting for$|does not support (chat|generate)$')
+QUIET = ('log_info', 'log_debug', 'printf', 'BUG_ON', '_Static_assert', 'line', 'sup_notify_say')
+SENTENCE = re.compile(r'(?:[a-z]+ ){3}')
 SILENT = re.compile(r'LOG_INFO|LOG_DEBUG|GRADE_FINE')
 PAGES = [(r'^(conf/|base/scan\.)', 'tsa.conf.5'), (r'^(http/|router/.*:(answer_|http_fault|api_))', 'tsa-http.7'), (r'^(tools/tsactl|ctl)/', 'tsactl.8'),
          (r'^tools/sim/(main|options|profile|listen)\.c', 'ollama-sim.1'), (r'^tools/load/', 'tsa-load.1'), (r'^tools/simulate/', 'tsa-simulate.1'),
@@ -27,7 +38,7 @@ TEXT, NUMBER = '\0', '\1'  # what a conversion leaves
 
 
 def arguments(text, at):
-    """The arguments of the call whose '(' stands at `at`, as source text."""
+    """The arguments of the call whose '(' stands at `at`, as source text, and its end."""
     out, depth, begin, i = [], 0, at + 1, at
     while i < len(text):
         c = text[i]
@@ -36,12 +47,12 @@ def arguments(text, at):
             continue
         depth += (c in '([{') - (c in ')]}')
         if not depth:
-            return out + [text[begin:i]]
+            return out + [text[begin:i]], i
         if c == ',' and depth == 1:
             out.append(text[begin:i])
             begin = i + 1
         i += 1
-    return []
+    return [], i
 
 
 def macros(sources):
@@ -73,24 +84,49 @@ def page_of(path, call):
     return next((page for pattern, page in PAGES if re.match(pattern, f'{path}:{call}')), None)
 
 
+def calls(text, names):
+    """(name, arguments, begin, end) of every call of one of them; not of the macro that defines it."""
+    for m in re.finditer(r'(?<!\w)(' + '|'.join(names) + r')\(', text):
+        args, end = arguments(text, m.end() - 1)
+        if '#define' not in text[:m.start()].rsplit('\n', 1)[-1] and '...' not in args[-1:]:
+            yield m.group(1), args, m.start(), end
+
+
+def said_by_calls(path, text, defined):
+    for name, args, at, _ in calls(text, SAYS):
+        which, level = SAYS[name]
+        page = page_of(path, name)
+        if not page or len(args) <= which or (level is not None and SILENT.search(args[level])):
+            continue
+        status = set(re.findall(r'\b[1-5]\d\d\b', args[level])) if level is not None else set()
+        for t in templates(args[which], defined):
+            yield page, status, t, at
+
+
+def said_by_tables(path, text, defined):
+    for files, row, page in TABLES:
+        for m in re.finditer(row.replace('STRING', LITERAL + r'(?:\s*' + LITERAL + ')*'), text, flags=re.M) if re.match(files, path) else ():
+            for t in templates(m.group(m.lastindex), defined):
+                yield page, set(m.groups()[:-1]), t, m.start(m.lastindex)
+
+
+def said_as_reasons(path, text, defined):
+    page = next((page for files, page in REASONS if re.match(files, path)), None)
+    spans = [(b, e) for _, _, b, e in calls(text, [*SAYS, *QUIET])] if page else []
+    for m in re.finditer(LITERAL + r'(?:\s*' + LITERAL + ')*', text) if page else ():
+        if SENTENCE.search(m.group(0)) and not NOT_SAID.match(m.group(0)[1:-1]) and not any(b <= m.start() < e for b, e in spans):
+            for t in templates(m.group(0), defined):
+                yield page, set(), t, m.start()
+
+
 def said(files):
     """(page, status, text, where) of every message."""
     sources = {p: re.sub(r'/\*.*?\*/', lambda m: re.sub(r'[^\n]', ' ', m.group(0)), open(p, encoding='utf-8').read(), flags=re.S) for p in files}
     defined = macros(sources)
     for path, text in sources.items():
-        for m in re.finditer(r'(?<!\w)(' + '|'.join(SAYS) + r')\(', text):
-            args = arguments(text, m.end() - 1)
-            at, level = SAYS[m.group(1)]
-            where, page = f'{path}:{text[:m.start()].count(chr(10)) + 1}', page_of(path, m.group(1))
-            if not page or len(args) <= at or '...' in args[-1] or (level is not None and SILENT.search(args[level])) or '#define' in text[:m.start()].rsplit('\n', 1)[-1]:
-                continue
-            status = set(re.findall(r'\b[1-5]\d\d\b', args[level])) if level is not None else set()
-            for t in templates(args[at], defined):
-                yield page, status, t, where
-        for pattern, row in TABLES.items():
-            for m in re.finditer(row.replace('STRING', LITERAL), text) if re.match(pattern, path) else ():
-                for t in templates(m.group(m.lastindex), defined):
-                    yield 'tsa-http.7', set(m.groups()[:-1]), t, f'{path}:{text[:m.start()].count(chr(10)) + 1}'
+        for way in (said_by_calls, said_by_tables, said_as_reasons):
+            for page, status, t, at in way(path, text, defined):
+                yield page, status, t, f'{path}:{text[:at].count(chr(10)) + 1}'
 
 
 def listed(page):

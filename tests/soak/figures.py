@@ -1,14 +1,14 @@
 """What must stay flat: figures of processes over time, each process with a level of its own, all of a kind with one slope."""
 import math
 
-WARM_S = 30.0  # of a life that do not count: caches fill
 
+def slope(lives, warm_s):
+    """(units a second, its standard error, seconds seen) of [[(t, value), ...], ...] by least squares, an intercept for each life.
 
-def slope(lives):
-    """(units a second, its standard error, seconds seen) of [[(t, value), ...], ...] by least squares, an intercept for each life."""
+    The first `warm_s` of a life do not count: caches fill, and the first reload touches what the others use again."""
     sxx = sxy = syy = n = seen = 0.0
     for life in lives:
-        life = [(t, v) for t, v in life if t >= life[0][0] + WARM_S]
+        life = [(t, v) for t, v in life if t >= life[0][0] + warm_s]
         if len(life) < 3:
             continue
         mt, mv = sum(t for t, _ in life) / len(life), sum(v for _, v in life) / len(life)
@@ -26,8 +26,8 @@ def slope(lives):
 class Series:
     """kind -> figure -> pid -> [(t, value)]"""
 
-    def __init__(self):
-        self.at = {}
+    def __init__(self, warm_s):
+        self.at, self.warm_s = {}, warm_s
 
     def add(self, kind, figure, pid, t, value):
         self.at.setdefault((kind, figure), {}).setdefault(pid, []).append((t, value))
@@ -35,7 +35,7 @@ class Series:
     def rows(self, limits):
         """(kind, figure, lives, first, last, growth an hour, its error, seen, flat?) of each; flat None: not seen for long enough."""
         for (kind, figure), lives in sorted(self.at.items()):
-            found = slope(lives.values())
+            found = slope(lives.values(), self.warm_s)
             first = min(lives.values(), key=lambda x: x[0][0])[0][1]
             last = max(lives.values(), key=lambda x: x[-1][0])[-1][1]
             if not found or found[2] < 240:
