@@ -43,6 +43,11 @@ void api_answer(struct exchange *x)
 		{ROUTE_ID_API_AUTH_HEALTH, api_health_auth, NULL},
 		{ROUTE_ID_API_TEST, api_test, NULL},
 		{ROUTE_ID_METRICS, NULL, api_metrics},
+		{ROUTE_ID_MR_ROUTE, NULL, api_agents_route},
+		{ROUTE_ID_MR_ASSIGNMENTS, NULL, api_agents_list},
+		{ROUTE_ID_MR_ASSIGNMENT, NULL, api_agents_put},
+		{ROUTE_ID_MR_AUTO_ASSIGN, NULL, api_agents_assign},
+		{ROUTE_ID_MR_STATS, NULL, api_agents_stats},
 	};
 	struct json_out o = {0};
 	unsigned i = 0;

@@ -80,10 +80,20 @@ struct api_advice {
 	float finish_ns; /* predicted, from sending it */
 };
 
-/* Of x, which gets the model's name in its answer. */
-void api_advise(struct exchange *x, struct span text, const struct auto_wish *wish, struct api_advice *out);
+/* Of x, which gets the model's name in its answer.  `fixed`: this model in any case, or NULL. */
+void api_advise(struct exchange *x, struct span text, const struct auto_wish *wish, struct model *fixed, struct api_advice *out);
+/* "reasoning", in the old grammar; `speed`: it was asked for. */
+void api_reasoning(const struct router *r, const struct api_advice *a, bool speed, struct json_out *o);
 void api_route(struct exchange *x);
 void api_classify(struct exchange *x);
+
+/* --- api_agents.c: /api/v1/model-router ------------------------------------------------------------------------------------------ */
+
+void api_agents_route(struct exchange *x);
+void api_agents_list(struct exchange *x);
+void api_agents_put(struct exchange *x);
+void api_agents_assign(struct exchange *x);
+void api_agents_stats(struct exchange *x);
 
 /* --- feedback.c: what users think of it -------------------------------------------------------------------------------------------- */
 

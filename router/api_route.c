@@ -42,40 +42,47 @@ static unsigned fallback_slot(const struct router *r, const struct model *m)
 	return best ? (unsigned)__builtin_ctzll(best) : 0;
 }
 
-void api_advise(struct exchange *x, struct span text, const struct auto_wish *wish, struct api_advice *out)
+/* Which instance a request for the model would get. */
+static void place(struct exchange *x, struct api_advice *out, uint64_t now_ns)
+{
+	const struct decision *d;
+
+	exchange_model(x, out->model);
+	learn_expect(x, now_ns);
+	d = decision_make(x, now_ns);
+	if (d->result.slot >= 0) {
+		out->decided = true;
+		out->slot = (unsigned)d->result.slot;
+		out->finish_ns = d->result.candidate[out->slot].finish_ns;
+	}
+	decision_keep(x->r);
+}
+
+void api_advise(struct exchange *x, struct span text, const struct auto_wish *wish, struct model *fixed, struct api_advice *out)
 {
 	struct router *r = x->r;
 	uint64_t now = clock_now_ns();
 	const struct classify_result *kind;
 	const struct choose_result *ranking;
-	const struct decision *d;
 	struct model *m;
 
 	*out = (struct api_advice){0};
 	x->text_bytes = text.n;
 	x->tenant = tenant_enter(&r->routing, x->tenant_key, now);
 	m = auto_explain(x, text.n ? text.p : "", text.n, wish, &kind, &ranking);
+	m = fixed ? fixed : m;
 	if (kind)
 		out->kind = *kind;
 	out->model = m;
 	out->slot = fallback_slot(r, m);
 	if (!m)
 		return;
-	if (ranking->n) {
+	if (ranking->n)
 		out->skill = &ranking->candidate[m - r->models];
-		for (unsigned i = 0; i < ranking->n && !out->second; i++)
-			if (ranking->order[i] != m - r->models)
-				out->second = r->models[ranking->order[i]].key;
-	}
-	exchange_model(x, m);
-	learn_expect(x, now);
-	d = decision_make(x, now);
-	if (d->result.slot >= 0) {
-		out->decided = true;
-		out->slot = (unsigned)d->result.slot;
-		out->finish_ns = d->result.candidate[out->slot].finish_ns;
-	}
-	decision_keep(r);
+	for (unsigned i = 0; i < ranking->n && !out->second; i++)
+		if (ranking->order[i] != m - r->models)
+			out->second = r->models[ranking->order[i]].key;
+	place(x, out, now);
 }
 
 /* --- intelligent-route -------------------------------------------------------------------------------------------------------------- */
@@ -101,7 +108,7 @@ static unsigned excluded(struct router *r, struct json_object *in, const char *k
 	return n;
 }
 
-static void write_reasoning(const struct router *r, const struct api_advice *a, bool speed, struct json_out *o)
+void api_reasoning(const struct router *r, const struct api_advice *a, bool speed, struct json_out *o)
 {
 	const struct choose_model *c = a->model ? &r->automatic.choice[a->model - r->models] : NULL;
 	const struct choose_candidate *s = a->skill;
@@ -184,14 +191,14 @@ void api_route(struct exchange *x)
 	wish.speed = fields_bool(in, "prefer_speed", false) || in_a_hurry(r, text);
 	wish.context_tokens = fields_bool(in, "require_context", false) ? CONTEXT_LEAST : 0;
 	wish.n_exclude = excluded(r, in, keys);
-	api_advise(x, text, &wish, &a);
+	api_advise(x, text, &wish, NULL, &a);
 	json_out_object(&o, NULL);
 	json_out_text(&o, "selected_model", a.model ? a.model->key : "auto");
 	json_out_text(&o, "selected_instance", r->conf.slots[a.slot].name);
 	json_out_text(&o, "instance_url", api_url(r, a.slot, url));
 	json_out_text(&o, "question_type", question_type_name(question_type_of(&a.kind)));
 	json_out_text(&o, "complexity", question_level_name(a.kind.level));
-	write_reasoning(r, &a, wish.speed, &o);
+	api_reasoning(r, &a, wish.speed, &o);
 	json_out_uint(&o, "context_length", context_of(r, &a));
 	write_fallbacks(r, a.slot, &o);
 	json_out_end(&o);

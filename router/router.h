@@ -19,6 +19,7 @@
 #include "http/usage.h"
 #include "http/view.h"
 #include "proc/proc.h"
+#include "router/agents.h"
 #include "router/auto.h"
 #include "router/conn.h"
 #include "router/feedback.h"
@@ -572,6 +573,7 @@ struct router {
 	uint64_t next_id;
 	struct routing routing;
 	struct feedback feedback;
+	struct agents agents;
 	struct automatic automatic;
 	uint64_t view_ns;
 	struct ghost ghosts[ROUTER_GHOSTS];

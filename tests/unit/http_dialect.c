@@ -27,6 +27,7 @@ static struct route_row ROUTES[] = {
 	{"/v1/chat/completions", ROUTE_ID_V1_CHAT, NULL, "POST"},
 	{"/v1/messages", ROUTE_ID_V1_MESSAGES, NULL, "POST"},
 	{"/healthz", ROUTE_ID_HEALTHZ, NULL, "GET, HEAD"},
+	{"/api/v1/model-router/assignments/code", ROUTE_ID_MR_ASSIGNMENT, "code", "PUT"},
 	{"/health", ROUTE_ID_HEALTH, NULL, "GET, HEAD"},
 	{"/api/health/details", ROUTE_ID_API_HEALTH_DETAILS, NULL, "GET"},
 	{"", ROUTE_ID_COUNT, NULL, NULL},
