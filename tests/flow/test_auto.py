@@ -3,10 +3,11 @@ import http.server
 import json
 import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
-from fabric import ROOT, Fabric, Sim, call, wait_for
+from fabric import BUILD, ROOT, Fabric, Sim, call, free_port, wait_for
 
 GENERAL, CODER, MATH, THINKER = 'llama3.1:8b', 'qwen2.5-coder:7b', 'qwen2.5:7b', 'deepseek-r1:8b'
 EMBED, SEES, GUARD = 'nomic-embed-text:latest', 'llava:7b', 'llama-guard3:8b'
@@ -251,6 +252,20 @@ def test_tags_of_instances_reach_the_decision(tmp_path):
         wait_for(lambda: where(CODE) == {'a'}, 5)  # wanted, not needed
     finally:
         f.stop()
+
+
+def test_a_start_with_a_broken_file_is_refused(tmp_path):
+    conf, tree = tmp_path / 'tsa.conf', tmp_path / 'tree.json'
+    conf.write_text(f'listen = {{"127.0.0.1:{free_port()}"}}\nstate_dir = "{tmp_path}/state"\nrouting {{ categories = "{tree}" }}\n'
+                    'instance "a" { url = "http://127.0.0.1:9" }\n')
+    for text, place in ((None, f'{tree}: '), ('{"categories": [}', f'{tree}:1:'), ('[]', f'{tree}:1:1: ')):
+        if text:
+            tree.write_text(text)
+        for options in (['-n'], []):
+            r = subprocess.run([BUILD / 'tsad', '-c', conf, *options], capture_output=True, text=True, timeout=60)
+            assert r.returncode == 1 and place in r.stderr, r
+    tree.write_text('{"categories": {}}')
+    assert subprocess.run([BUILD / 'tsad', '-n', '-c', conf], capture_output=True, timeout=60).returncode == 0
 
 
 def test_explain_a_prompt(fleet):
