@@ -50,11 +50,13 @@ void feedback_answered(const struct exchange *x)
 
 uint64_t feedback_number(struct span text)
 {
-	struct why why = {0};
 	uint64_t v = 0;
 	char digits[24];
 
-	return span_copy(digits, sizeof(digits), text) && scan_u64(digits, 1, UINT64_MAX, &v, &why) == 0 ? v : 0;
+	/* Asked of every request, and hardly one has it. */
+	if (!text.n || !span_copy(digits, sizeof(digits), text))
+		return 0;
+	return scan_u64(digits, 1, UINT64_MAX, &v, NULL) == 0 ? v : 0;
 }
 
 /* The latest one with this request id, or (`message`) with this name; a number is compared with both. */
