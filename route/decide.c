@@ -39,6 +39,8 @@ static enum decide_exclude exclude(const struct decide_conf *conf, const struct 
 		return DECIDE_EXCLUDE_TAGS;
 	if (!conf->multi_category && !s->primary)
 		return DECIDE_EXCLUDE_CATEGORY;
+	if (s->narrow)
+		return DECIDE_EXCLUDE_CONTEXT;
 	if (s->coming)
 		return DECIDE_EXCLUDE_COMING;
 	if (!s->ready)

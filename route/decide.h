@@ -63,6 +63,7 @@ enum decide_term {
 	EXCLUDE(MODEL, "no-model", "does not have the model")                                                                      \
 	EXCLUDE(TAGS, "tags", "lacks a required tag")                                                                              \
 	EXCLUDE(CATEGORY, "category", "the category is not the model's first, and multi-category is off")                          \
+	EXCLUDE(CONTEXT, "context", "has the model with a shorter context than the request needs")                                 \
 	EXCLUDE(STOPPED, "stopped", "stopped, drained or quarantined")                                                             \
 	EXCLUDE(COMING, "coming", "not ready yet, its worker is at it")                                                            \
 	EXCLUDE(PLACES, "no-places", "is given no places")                                                                         \
@@ -146,6 +147,7 @@ struct decide_slot {
 	bool ready;    /* life state READY and wanted to run */
 	bool coming;   /* not ready now, but its worker is at it */
 	bool tried;    /* failed this request */
+	bool narrow;   /* has the model with too short a context */
 	bool penalty;  /* failing just now: connection refused a moment ago */
 	bool broken;   /* breaker_allows() said no */
 	bool slow;     /* gate_update() keeps it out */

@@ -24,7 +24,7 @@ static void add_cors(const struct exchange *x, struct http_out *o)
 
 void answer_headers(const struct exchange *x, struct http_out *o)
 {
-	char text[64];
+	char text[64], adjusted[200];
 
 	http_out_header(o, "X-TSA-Request-Id", span_of(exchange_id_text(x, text)));
 	if (x->slot >= 0)
@@ -45,9 +45,9 @@ void answer_headers(const struct exchange *x, struct http_out *o)
 		if (x->guess_ns != UINT64_MAX)
 			http_out_header_num(o, "X-TSA-Queue-Estimate-Ms", x->guess_ns / NS_PER_MS);
 	}
-	if (x->adjusted) {
-		exchange_adjusted_text(x, text, sizeof(text));
-		http_out_header(o, "X-TSA-Adjusted", span_of(text));
+	if (x->adjusted || x->reload.remove) {
+		adjust_text(x, adjusted, sizeof(adjusted));
+		http_out_header(o, "X-TSA-Adjusted", span_of(adjusted));
 	}
 	add_cors(x, o);
 	if (!x->client->keep || x->r->draining) {

@@ -126,6 +126,7 @@ static void fill(struct router *r, const struct exchange *x, unsigned i, struct 
 		.failed = m->failed & bit,
 		.ready = s->wanted == SHM_WANT_RUN && s->state == SHM_STATE_READY,
 		.coming = slot_coming(s),
+		.narrow = x->narrow & bit,
 		.tried = order_set_has(&x->item.tried, i),
 		.penalty = s->penalty_ns > now_ns,
 		.primary = !x->secondary,

@@ -235,7 +235,7 @@ static bool reroute(struct exchange *x, enum blame blame)
 	if ((blame == BLAME_MODEL || !queue_has_way(x)) && !auto_next(x)) {
 		if (blame != BLAME_CRASH)
 			return false;
-		x->item.tried = (struct order_set){{0}}; /* its pause after the failure keeps it from being asked at once */
+		adjust_tried(x); /* its pause after the failure keeps it from being asked at once */
 	}
 	if (!retry_take(&r->routing.retry, &r->routing.retry_conf, clock_now_ns()))
 		return false;

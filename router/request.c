@@ -7,24 +7,6 @@
 
 #include "base/bug.h"
 
-/* Taken out of request bodies, because an Ollama would reload the model for them or remember them for everybody
- * (ollama-api.md 3.3, 3.4): the value becomes null, which Ollama reads as absent.  Order = bit of exchange.adjusted. */
-static const char *const ADJUSTED[] = {"keep_alive", "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "shift", "model"};
-
-#define ADJUSTED_KEEP_ALIVE 0U
-#define ADJUSTED_SHIFT      (ARRAY_SIZE(ADJUSTED) - 2)
-#define ADJUSTED_MODEL      (ARRAY_SIZE(ADJUSTED) - 1)
-
-void exchange_adjusted_text(const struct exchange *x, char *buf, size_t size)
-{
-	size_t n = 0;
-
-	buf[0] = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(ADJUSTED); i++)
-		if (x->adjusted & (1U << i) && n < size)
-			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "", ADJUSTED[i]);
-}
-
 /* --- route --------------------------------------------------------------------------------------------------------------------- */
 
 /* Browsers: a page that may not use the service gets what Ollama gives it, an empty 403; a preflight is answered here. */
@@ -130,85 +112,6 @@ static bool is_auto(const char *name)
 	return name[0] == 0 || strcasecmp(name, "auto") == 0;
 }
 
-static void splice(struct exchange *x, const char *at, size_t old, const char *text, size_t n)
-{
-	char *body = x->body + EX_HEADROOM;
-	size_t off = (size_t)(at - body);
-
-	BUG_ON(EX_HEADROOM + x->body_len - old + n > x->body_cap);
-	memmove(body + off + n, body + off + old, x->body_len - off - old);
-	memcpy(body + off, text, n);
-	x->body_len = x->body_len - old + n;
-}
-
-struct edit {
-	struct span old;
-	const char *text;
-};
-
-/* Make the edits from the back to the front, so that earlier slices stay where they are. */
-static void apply(struct exchange *x, struct edit *edits, unsigned n)
-{
-	while (n) {
-		unsigned last = 0;
-
-		for (unsigned i = 1; i < n; i++)
-			if (edits[i].old.p > edits[last].old.p)
-				last = i;
-		splice(x, edits[last].old.p, edits[last].old.n, edits[last].text, strlen(edits[last].text));
-		edits[last] = edits[--n];
-	}
-}
-
-static unsigned adjusted_bit(const char *name)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(ADJUSTED); i++)
-		if (strcmp(ADJUSTED[i], name) == 0)
-			return 1U << i;
-	return 0;
-}
-
-/* Collect what has to change in the body. */
-static unsigned plan_edits(struct exchange *x, const struct view *v, const char *quoted_model, struct edit *edits)
-{
-	unsigned n = 0;
-
-	if (v->at[VIEW_K_KEEP_ALIVE].kind > VIEW_NULL) {
-		edits[n++] = (struct edit){v->at[VIEW_K_KEEP_ALIVE].raw, "null"};
-		x->adjusted |= 1U << ADJUSTED_KEEP_ALIVE;
-	}
-	if (v->at[VIEW_K_SHIFT].kind > VIEW_NULL) {
-		edits[n++] = (struct edit){v->at[VIEW_K_SHIFT].raw, "null"};
-		x->adjusted |= 1U << ADJUSTED_SHIFT;
-	}
-	for (unsigned i = 0; i < v->n_reload; i++) {
-		edits[n++] = (struct edit){v->reload[i].raw, "null"};
-		x->adjusted |= adjusted_bit(v->reload[i].name);
-	}
-	if (quoted_model && v->at[VIEW_K_MODEL].kind != VIEW_ABSENT) {
-		edits[n++] = (struct edit){v->at[VIEW_K_MODEL].raw, quoted_model};
-		x->adjusted |= 1U << ADJUSTED_MODEL;
-	}
-	return n;
-}
-
-/* A body without a model key gets one, right behind its opening brace. */
-static void insert_model(struct exchange *x, const char *quoted_model)
-{
-	char text[ROUTER_KEY + 32];
-	char *body = x->body + EX_HEADROOM;
-	char *brace = memchr(body, '{', x->body_len);
-
-	const char *p;
-
-	BUG_ON(!brace);
-	for (p = brace + 1; *p == ' ' || *p == '\t' || *p == '\r' || *p == '\n'; p++)
-		;
-	snprintf(text, sizeof(text), "\"model\":%s%s", quoted_model, *p == '}' ? "" : ",");
-	splice(x, brace + 1, 0, text, strlen(text));
-	x->adjusted |= 1U << ADJUSTED_MODEL;
-}
-
 void exchange_rename(struct exchange *x, struct model *m)
 {
 	struct span body = {x->body + EX_HEADROOM, x->body_len};
@@ -217,10 +120,10 @@ void exchange_rename(struct exchange *x, struct model *m)
 
 	BUG_ON(view_scan(body, &v, NULL) != VIEW_OK || v.at[VIEW_K_MODEL].kind != VIEW_STRING); /* both were seen to when it came */
 	snprintf(quoted, sizeof(quoted), "\"%s\"", m->key);
-	splice(x, v.at[VIEW_K_MODEL].raw.p, v.at[VIEW_K_MODEL].raw.n, quoted, strlen(quoted));
+	adjust_splice(x, v.at[VIEW_K_MODEL].raw.p, v.at[VIEW_K_MODEL].raw.n, quoted, strlen(quoted));
 	memcpy(x->model_text, m->key, sizeof(x->model_text));
 	exchange_model(x, m);
-	x->item.tried = (struct order_set){{0}};
+	adjust_tried(x);
 	x->session = 0; /* what is cached is of the other model */
 }
 
@@ -284,13 +187,11 @@ static uint32_t most_tokens(const struct view_value *v)
 static bool look_json(struct exchange *x)
 {
 	struct view v;
-	char name[512], quoted[ROUTER_KEY + 2];
-	struct edit edits[VIEW_ADJUST_MAX + 3];
+	char name[512];
 	struct span body = {x->body ? x->body + EX_HEADROOM : "", x->body_len};
 	enum view_fault fault = view_scan(body, &v, NULL);
 	const struct view_value *model = &v.at[VIEW_K_MODEL];
 	bool is_default;
-	unsigned n;
 
 	if (fault != VIEW_OK) {
 		answer_error(x, 400, 0, "%s", view_fault_text(fault));
@@ -314,12 +215,7 @@ static bool look_json(struct exchange *x)
 	if (!resolve(x, name, &v, &is_default))
 		return false;
 	session_body(x, &v);
-	snprintf(quoted, sizeof(quoted), "\"%s\"", x->model_text);
-	n = plan_edits(x, &v, is_default ? quoted : NULL, edits);
-	apply(x, edits, n);
-	if (is_default && v.at[VIEW_K_MODEL].kind == VIEW_ABSENT)
-		insert_model(x, quoted);
-	return true;
+	return adjust_body(x, &v, is_default);
 }
 
 /* The model field of a multipart form: name="model", an empty line, the value. */

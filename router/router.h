@@ -19,6 +19,7 @@
 #include "http/usage.h"
 #include "http/view.h"
 #include "proc/proc.h"
+#include "route/reload.h"
 #include "router/agents.h"
 #include "router/auto.h"
 #include "router/conn.h"
@@ -177,7 +178,9 @@ struct exchange {
 	uint64_t calm_ns, calm_armed_ns; /* how long it waits for that, and since when */
 	uint32_t unheard;    /* chunks since then */
 	uint32_t ends;       /* of its place_watch when it was sent */
-	uint32_t adjusted; /* bit per VIEW_RELOAD name and keep_alive: what was taken out of the body */
+	uint32_t adjusted; /* of keep_alive and model: adjust.c */
+	struct reload_result reload; /* what became of the options that would load the model anew */
+	uint64_t narrow; /* slots whose context is too short for it */
 	uint16_t status;   /* of the answer */
 	uint8_t state;     /* enum exchange_state */
 	uint8_t attempts;
@@ -251,6 +254,17 @@ void exchange_finished(struct exchange *x, bool ok);
 /* Give the place back; `hold_ns` > 0: the instance is believed to be busy with it for so long. */
 void exchange_leave_slot(struct exchange *x, uint64_t hold_ns);
 
+/* --- adjust.c: what must not reach an instance as it stands ----------------------------------------------------------------------- */
+
+/* What the policy says, done to the body; `name`: the model's name is written, too.  False: answered. */
+bool adjust_body(struct exchange *x, const struct view *v, bool name);
+/* What was changed, "keep_alive, num_ctx=4096", or "". */
+void adjust_text(const struct exchange *x, char *buf, size_t size);
+/* No instance has been tried, but some do not count for it. */
+void adjust_tried(struct exchange *x);
+/* Put `n` bytes in the place of `old` ones at `at` in the body; EX_SLACK is room for all that is ever put in. */
+void adjust_splice(struct exchange *x, const char *at, size_t old, const char *text, size_t n);
+
 /* --- park.c: the client has gone, the instance is at it ----------------------------------------------------------------------------- */
 
 /* The client left, before or after anything. */
@@ -282,8 +296,6 @@ void relay_resume(struct exchange *x);
 
 /* --- answer.c: what the router says itself ------------------------------------------------------------------------------------ */
 
-/* What was taken out of the body, "keep_alive, num_ctx", or "". */
-void exchange_adjusted_text(const struct exchange *x, char *buf, size_t size);
 /* A plain-text answer, as Ollama gives for unknown paths; `extra` is header lines or NULL. */
 void answer_plain(struct exchange *x, unsigned status, const char *extra, const char *text);
 /* An error in the exchange's dialect; ends the exchange.  `retry_s` > 0 adds Retry-After. */

@@ -15,28 +15,35 @@
 
 enum tenant_seed { SEED_KEY = 2, SEED_SESSION, SEED_TURN };
 
-/* Headers that name a session, most telling first: ours, those of coding agents, common ones. */
-static const enum http_header_id SESSION_HEADERS[] = {
-	HTTP_H_TSA_SESSION, HTTP_H_TSA_SESSION_ID, HTTP_H_CLAUDE_SESSION_ID, HTTP_H_X_SESSION_ID, HTTP_H_SESSION_ID, HTTP_H_SESSION_ID_,
-	HTTP_H_SESSION_AFFINITY,
+/* Headers that name a session, most telling first: ours, those of coding agents, common ones.  0: it does not. */
+static const uint8_t SESSION_RANK[HTTP_H_COUNT] = {
+	[HTTP_H_TSA_SESSION] = 7,  [HTTP_H_TSA_SESSION_ID] = 6, [HTTP_H_CLAUDE_SESSION_ID] = 5, [HTTP_H_X_SESSION_ID] = 4,
+	[HTTP_H_SESSION_ID] = 3,   [HTTP_H_SESSION_ID_] = 2,	[HTTP_H_SESSION_AFFINITY] = 1,
 };
 
-static struct span configured_session(const struct router *r, const struct http_head *h)
+static bool is_configured(const struct router *r, struct span name)
 {
 	for (unsigned k = 0; k < r->conf.routing.n_headers; k++)
-		for (unsigned i = 0; i < h->n_headers; i++)
-			if (h->headers[i].name.n == strlen(r->conf.routing.headers[k]) &&
-			    strncasecmp(h->headers[i].name.p, r->conf.routing.headers[k], h->headers[i].name.n) == 0)
-				return h->headers[i].value;
-	return (struct span){0};
+		if (name.n == strlen(r->conf.routing.headers[k]) && strncasecmp(name.p, r->conf.routing.headers[k], name.n) == 0)
+			return true;
+	return false;
 }
 
+/* A configured header goes before all that are known. */
 static struct span named_session(const struct router *r, const struct http_head *h)
 {
-	struct span v = configured_session(r, h);
+	struct span v = {0};
+	unsigned best = 0;
 
-	for (unsigned i = 0; !v.n && i < sizeof(SESSION_HEADERS) / sizeof(SESSION_HEADERS[0]); i++)
-		v = http_header_get(h, SESSION_HEADERS[i]);
+	for (unsigned i = 0; i < h->n_headers; i++) {
+		const struct http_header *line = &h->headers[i];
+		unsigned rank = r->conf.routing.n_headers && is_configured(r, line->name) ? UINT8_MAX : SESSION_RANK[line->id];
+
+		if (rank > best && line->value.n) {
+			best = rank;
+			v = line->value;
+		}
+	}
 	return v;
 }
 

@@ -54,7 +54,9 @@ def test_unknown_paths_and_methods(pair):
 def test_client_options_that_would_reload_are_taken_out(pair):
     s, f = pair
     _, _, h = chat(f.port, keep_alive='30s', options={'num_ctx': 9999, 'temperature': 0.1})
-    assert h['x-tsa-adjusted'] == 'keep_alive, num_ctx'
+    assert h['x-tsa-adjusted'] == 'keep_alive, num_ctx=4096'
+    _, _, h = chat(f.port, options={'num_ctx': 2048, 'num_thread': 4})
+    assert h['x-tsa-adjusted'] == 'num_ctx, num_thread'
 
 
 def test_browser_origins(pair):

@@ -10,7 +10,7 @@ import pytest
 from fabric import PATIENCE, call, chat, wait_for
 
 WORKS = ('--model', 'sim-chat,decode=400,prefill=5000,load=0ms', '--parallel', '8', '--tokens', '8')  # a long prompt costs more than its answer
-QUICK = ('--model', 'sim-chat,decode=200,prefill=0,load=0ms', '--parallel', '8', '--tokens', '8')
+QUICK = ('--model', 'sim-chat,ctx=65536,decode=200,prefill=0,load=0ms', '--parallel', '8', '--tokens', '8')
 
 
 def conf_of(ports, text='', slots=2):
@@ -232,6 +232,48 @@ def test_two_tenants_have_two_sessions_of_one_name(sims, fabrics):
     where = [ask(f.port, headers=k, prompt=LONG_TURN)[1]['x-tsa-instance'] for k in keys]
     assert set(where) == {'i0', 'i1'}
     assert [ask(f.port, headers=k, prompt=LONG_TURN)[1]['x-tsa-instance'] for k in keys] == where
+
+
+# --- options that would load the model anew ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def contexts(sims, fabrics):
+    """contexts(text): i0 holds the model with 4096 tokens of context, i1 with 16384."""
+    made = [sims(1, *QUICK, '--context-length', str(n)) for n in (4096, 16384)]
+
+    def make(text):
+        return fabrics(conf=conf_of([s.port for s in made], text, slots=4))
+    yield make
+    for s in made:
+        assert s.stats()['routes']['POST /api/chat'].get('requests'), 'every instance was used'
+
+
+def told(f, n, **options):
+    """Who answered n requests with these options, what was adjusted, and with which status."""
+    got = [ask(f.port, options=options) for _ in range(n)]
+    return ({h.get('x-tsa-instance') for _, h, _ in got}, {h.get('x-tsa-adjusted') for _, h, _ in got}, {st for st, _, _ in got})
+
+
+def test_a_longer_context_is_looked_for(contexts):
+    f = contexts('routing { reload = route }')
+    both = {'i0', 'i1'}
+    assert told(f, 8, num_ctx=4000) == (both, {'num_ctx'}, {200})
+    assert told(f, 8, num_ctx=9000) == ({'i1'}, {'num_ctx'}, {200})
+    assert told(f, 8, num_ctx=99000) == ({'i1'}, {'num_ctx=16384'}, {200})
+    f.ctl('drain', 'i1')
+    wait_for(lambda: ask(f.port, options={'num_ctx': 9000})[0] == 503, 10, 'the other one does not count')
+
+
+def test_a_model_has_a_policy_of_its_own(contexts):
+    f = contexts('routing { reload = refuse }\nmodel "sim-chat" { reload = clamp }')
+    both = {'i0', 'i1'}
+    assert told(f, 8, num_ctx=9000) == (both, {'num_ctx=4096'}, {200})
+    f.write_conf(f.conf.read_text().split('\n', 2)[2].replace('model "sim-chat" { reload = clamp }', ''))
+    f.ctl('reload')
+    wait_for(lambda: ask(f.port, options={'num_thread': 3})[0] == 400, 5)
+    status, h, _ = ask(f.port, options={'num_ctx': 99000})
+    assert status == 400 and '16384' in h['text'], h
+    assert told(f, 4, num_ctx=9000)[2] == {200}
 
 
 # --- the queue -----------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ static void every_exclusion(void **state)
 		{{.ready = true, .places = 1}, DECIDE_EXCLUDE_MODEL, DECIDE_UNKNOWN},
 		{OK(.tags = 1), DECIDE_EXCLUDE_TAGS, DECIDE_NEVER},
 		{OK(.tags = 3, .primary = false), DECIDE_EXCLUDE_CATEGORY, DECIDE_NEVER},
+		{OK(.tags = 3, .narrow = true), DECIDE_EXCLUDE_CONTEXT, DECIDE_NEVER},
 		{OK(.tags = 3, .ready = false), DECIDE_EXCLUDE_STOPPED, DECIDE_NEVER},
 		{OK(.tags = 3, .ready = false, .coming = true), DECIDE_EXCLUDE_COMING, DECIDE_SOON},
 		{OK(.tags = 3, .places = 0), DECIDE_EXCLUDE_PLACES, DECIDE_NEVER},
