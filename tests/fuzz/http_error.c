@@ -30,8 +30,10 @@ static void error_check(enum dialect d, unsigned status, const char *message, co
 		for (size_t i = 0; i < n; i++)
 			CHECK((unsigned char)buf[i] >= 0x20 && buf[i] != 0x7f);
 	} else if (n) {
-		json_check(buf, n - (d != DIALECT_NATIVE));
-		CHECK(d == DIALECT_NATIVE || buf[n - 1] == '\n');
+		bool line = d == DIALECT_OPENAI || d == DIALECT_ANTHROPIC;
+
+		json_check(buf, n - line);
+		CHECK(!line || buf[n - 1] == '\n');
 	}
 	free(buf);
 }
@@ -141,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(message);
 	memcpy(message, data + 2, size - 2);
 	message[size - 2] = 0;
-	error_check((enum dialect)(data[0] % 4), status, message, data[1] & 1 ? message : NULL, room);
+	error_check((enum dialect)(data[0] % 5), status, message, data[1] & 1 ? message : NULL, room);
 	stream_check((enum stream_shape)(data[0] % 5), message, room);
 	header_check((struct span){message, size - 2}, status);
 	name_check(message);

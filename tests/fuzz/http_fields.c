@@ -11,6 +11,7 @@ static const struct field TABLE[] = {
 	{"limit", FIELD_INTEGER, false, true},
 	{"share", FIELD_NUMBER, false, false},
 	{"models", FIELD_STRINGS, false, false},
+	{"part", FIELD_SHARE, false, false},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		fields_bool(o, "flag", false);
 		fields_number(o, "share", 0);
 	}
+	fields_no_object((const char *)data, n, &errors);
 	json_object_put(o);
 	json_out_free(&errors);
 	return 0;
