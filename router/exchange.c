@@ -251,6 +251,7 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 	struct router *r = x->r;
 	unsigned slot = (unsigned)x->slot;
 	const char *name;
+	char id[17];
 
 	BUG_ON(x->slot < 0);
 	name = r->conf.slots[slot].name;
@@ -259,7 +260,9 @@ void exchange_answer_broken(struct exchange *x, const char *why, bool connect_fa
 	count_slot(x, slot, false);
 	penalise(x, slot);
 	learn_outcome(x, connect_failed ? BREAKER_CONNECT : x->timed_out ? BREAKER_TIMEOUT : BREAKER_CRASH);
-	log_line(LOG_WARNING_, &(struct log_about){.event = LOG_EV_UPSTREAM_FAILED, .slot = name, .model = x->model->key},
+	log_line(LOG_WARNING_,
+		 &(struct log_about){
+			 .event = LOG_EV_UPSTREAM_FAILED, .slot = name, .model = x->model->key, .request = exchange_id_text(x, id)},
 		 "slot %s %s: request failed %s the first byte: %s", name, x->model->key, x->head_sent ? "after" : "before", why);
 	if (!x->client)
 		park_end(x);
@@ -417,6 +420,16 @@ void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, b
 		judge(x);
 }
 
+static void say_refused(const struct exchange *x)
+{
+	const char *model = x->model ? x->model->key : NULL;
+	char id[17];
+
+	log_line(LOG_WARNING_, &(struct log_about){.event = LOG_EV_REFUSED, .model = model, .request = exchange_id_text(x, id)},
+		 "a request%s%s is told to come again later (429): %u wait already; see `tsactl status`", model ? " for " : "", model ? model : "",
+		 x->r->routing.order.n);
+}
+
 /* Every request is counted once, by how it ended: requests = answered + refused + failed + aborted + those still here. */
 void exchange_count(struct exchange *x, unsigned status)
 {
@@ -425,9 +438,10 @@ void exchange_count(struct exchange *x, unsigned status)
 	if (x->counted)
 		return;
 	x->counted = true;
-	if (status == 429)
+	if (status == 429) {
 		shm_add(&c->refused_429, 1);
-	else if (status == 503)
+		say_refused(x);
+	} else if (status == 503)
 		shm_add(&c->refused_503, 1);
 	else if (status == 499)
 		shm_add(&c->aborted, 1);

@@ -187,6 +187,7 @@ def test_queue_deadline_is_429(sims, fabrics):
     wait_for(lambda: f.instance('i0')['in_flight'] == 1, 5, 'the place is taken')
     st, body, h = chat(f.port, 'sim:tokens=1')
     assert st == 429 and int(h['retry-after']) >= 1, body
+    assert f'{MODEL} is told to come again later (429)' in f.tsad.text()
     t.join()
 
 
