@@ -108,7 +108,7 @@ help:
 	@echo 'make flow       flow tests with the real programs; some of them: make flow T=test_chat'
 	@echo 'make race       writers of the board killed in mid-line, readers never torn'
 	@echo 'make test-asan  the same under AddressSanitizer and UBSan, every process of the tree; a leak at its exit fails'
-	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes; not part of make test)'
+	@echo 'make test-vm    the promises under systemd, in an emulated Debian (root, some minutes); some of them: T="stops full_disk"'
 	@echo 'make fuzz       libFuzzer targets under ASan and UBSan, FUZZ_S=60 seconds each; one: make fuzz T=http_view'
 	@echo 'make fuzz-cover lines of its own files that each target reaches from its saved corpus; below 95 %% is a failure'
 	@echo 'make sweep      fail one allocation or system call after another of a session; sweep-asan: with a leak checker'

@@ -5,8 +5,8 @@ import signal
 import time
 
 import world
-from world import (CGROUP, OUTSIDE, SLOW_S, Load, alive, check, command, in_cgroup, kill, listening_inodes, loads, main_pid, messages, must, pids, run,
-                   settled, show, supervisor_replaced, wait_for)
+from world import (CGROUP, OUTSIDE, SLOW_S, Load, alive, check, command, in_cgroup, kill, listening_inodes, loads, main_pid, messages,
+                   must, pids, run, settled, show, supervisor_replaced, wait_for)
 
 STOP_S = 60 + 20      # TimeoutStopSec, and what was asked for beyond it
 
@@ -120,5 +120,3 @@ def full_disk():
         run('systemctl', 'stop', 'tsa')
         must('umount', '/run/tsa')
     return f'{len(load.verdicts)} requests'
-
-

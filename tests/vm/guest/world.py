@@ -12,7 +12,16 @@ PORT = 8480           # of the shipped tsa.conf
 OUTSIDE, STARTED = 11434, 21434
 CGROUP = pathlib.Path('/sys/fs/cgroup/system.slice/tsa.service')
 MODEL = 'sim-chat:latest'
+CONF_D = pathlib.Path('/etc/tsa/instances.d')
 PATIENCE = 60         # seconds; emulation is about ten times slower than a machine
+SLOW_S = 30           # what emulation may add to a time that the unit promises
+LONG = os.environ.get('TSA_LONG') == '1'
+CHECKS = []
+
+
+def check(f):
+    CHECKS.append(f)
+    return f
 
 
 def run(*argv, timeout=300):
@@ -60,6 +69,9 @@ def events():
     return {row[0][len('EVENT('):].rstrip(', '): row[1] for row in rows}
 
 
+EVENTS = events()
+
+
 def journal(*matches, since=None):
     """Entries as dictionaries."""
     must('journalctl', '--sync')
@@ -69,6 +81,14 @@ def journal(*matches, since=None):
 
 def messages(since=None):
     return [e.get('MESSAGE', '') for e in journal('_SYSTEMD_UNIT=tsa.service', since=since)]
+
+
+def drop_in(text):
+    """A drop-in of the unit as an operator would write one; '' takes it away."""
+    d = pathlib.Path('/etc/systemd/system/tsa.service.d')
+    d.mkdir(exist_ok=True)
+    (d / 'check.conf').write_text(text)
+    must('systemctl', 'daemon-reload')
 
 
 # --- tsa --------------------------------------------------------------------------------------------------------------------------------
@@ -102,6 +122,18 @@ def pids(s):
         out[f'worker {i["name"]}'] = i['worker_pid']
         out[f'ollama {i["name"]}'] = i['ollama_pid']
     return out
+
+
+def supervisor_replaced(old, n=2, seconds=SLOW_S + PATIENCE):
+    """Wait for a successor that has taken everybody over."""
+    wait_for(lambda: main_pid() not in (0, old), 'a new supervisor', seconds)
+    return settled(n, seconds)
+
+
+def write_instance(name, port, extra=''):
+    (CONF_D / f'{name}.conf').write_text(
+        f'instance "{name}" {{\n\tcommand = {{"ollama-sim", "serve"}}\n\tlisten = "127.0.0.1:{port}"\n\tmodels = {{"{MODEL}"}}\n'
+        f'\tenvironment = {{"OLLAMA_SIM_ARGS=--runners --log"}}\n{extra}}}\n')
 
 
 def request(port, method, path, body=None, timeout=PATIENCE):
