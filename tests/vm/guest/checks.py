@@ -5,14 +5,13 @@ import re
 import signal
 import time
 
-import world
-from world import (CGROUP, CONF_D, EVENTS, MODEL, OUTSIDE, PORT, SLOW_S, STARTED, Load, alive, chat, check, command, drop_in, in_cgroup, journal,
-                   kill, listening_inodes, loads, main_pid, messages, must, pids, proc_status, request, run, settled, show, status, supervisor_replaced,
+from world import (CGROUP, CONF_D, EVENTS, LONG, MODEL, OUTSIDE, PATIENCE, PORT, SLOW_S, STARTED, Load, alive, chat, check, command, drop_in, in_cgroup,
+                   journal, kill, listening_inodes, loads, main_pid, messages, must, pids, proc_status, request, run, settled, show, status, supervisor_replaced,
                    wait_for, write_instance)
 
 SCORE_MAX = 2.0
 WATCHDOG_S, RESTART_S = 30, 0.1     # of the unit
-KILLS = 20 if world.LONG else 5
+KILLS = 20 if LONG else 5
 
 
 # --- the unit ------------------------------------------------------------------------------------------------------------------------
@@ -298,7 +297,7 @@ def watchdog():
     with Load(short=1, streams=1) as load:
         old, t0 = main_pid(), time.monotonic()
         kill(old, sig=signal.SIGSTOP)
-        wait_for(lambda: main_pid() not in (0, old), 'a new supervisor', WATCHDOG_S + world.PATIENCE)
+        wait_for(lambda: main_pid() not in (0, old), 'a new supervisor', WATCHDOG_S + PATIENCE)
         took = time.monotonic() - t0
         assert pids(settled()) == before
         load.more()
@@ -337,7 +336,7 @@ def crash_with_bad_file_for_long():
     with Load(short=1, streams=1) as load:
         bad.write_text('instance "bad" {\n')
         kill(main_pid())
-        wait_for(lambda: show('Result') == 'start-limit-hit' or show('SubState') == 'failed', 'systemd gives up', 2 * world.PATIENCE)
+        wait_for(lambda: show('Result') == 'start-limit-hit' or show('SubState') == 'failed', 'systemd gives up', 2 * PATIENCE)
         load.more()
         bad.unlink()
         drop_in('')

@@ -6,7 +6,7 @@ import subprocess
 import time
 import traceback
 
-from world import CHECKS, STARTED, must, run, write_instance
+from world import CHECKS, CONF_D, STARTED, drop_in, must, run, write_instance
 
 import checks
 import journals  # noqa: F401 - it is imported for the checks that it registers, and in their order
@@ -24,6 +24,14 @@ def prepare():
     must('systemctl', 'daemon-reload')
     must('systemctl', 'start', 'ollama-outside')
     write_instance('started', STARTED)
+
+
+def recover():
+    """One check that failed shall not fail those after it."""
+    (CONF_D / 'bad.conf').unlink(missing_ok=True)
+    drop_in('')
+    run('systemctl', 'reset-failed', 'tsa')
+    run('systemctl', 'start', 'tsa')
 
 
 def main():
@@ -45,6 +53,7 @@ def main():
         except Exception as e:  # noqa: BLE001 - whatever it is, it is the verdict
             traceback.print_exc()
             line = f'check FAILED {f.__name__}: {f.__doc__}: {type(e).__name__} {e}'
+            recover()
         print(' '.join(line.split())[:1200], f'({time.monotonic() - t0:.0f} s)', file=out)
         print(line, flush=True)
     print('end', file=out)

@@ -13,7 +13,7 @@ OUTSIDE, STARTED = 11434, 21434
 CGROUP = pathlib.Path('/sys/fs/cgroup/system.slice/tsa.service')
 MODEL = 'sim-chat:latest'
 CONF_D = pathlib.Path('/etc/tsa/instances.d')
-PATIENCE = 60         # seconds; emulation is about ten times slower than a machine
+PATIENCE = 180        # seconds; emulation is about ten times slower than a machine, and that one may be busy
 SLOW_S = 30           # what emulation may add to a time that the unit promises
 LONG = os.environ.get('TSA_LONG') == '1'
 CHECKS = []
