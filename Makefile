@@ -115,6 +115,7 @@ help:
 	@echo 'make soak       clients of every kind for SOAK_S=1800 seconds, a reload and a sudden death each minute; a table and a verdict'
 	@echo 'make bench      CPU and memory per request and per chunk beside HAProxy and nginx'
 	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
+	@echo 'make bench-live  what placing requests well is worth: mixed speeds, overload, fairness, with simulated instances'
 	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
 	@echo 'make lint       include lattice, banned calls, tables against man pages, man pages'
 	@echo 'make analyze    gcc -fanalyzer, cppcheck and clang-tidy; a finding needs its reason in tests/analyze.known'
@@ -221,7 +222,7 @@ bench-board: $(SEQ_BIN)
 	@tests/seq/show $(B)
 
 # `make test` is the whole proof: it installs what is missing, builds, and runs every part; the last line counts.
-.PHONY: deps test test-vm flow lint analyze fuzz bench test-asan run
+.PHONY: deps test test-vm flow lint analyze fuzz bench bench-live test-asan run
 deps:
 	@tools/dev/deps test
 run:
@@ -272,6 +273,9 @@ test-vm: all
 	@tests/vm/run $(B) $(T)
 bench: all
 	@tests/bench/run
+
+bench-live: all
+	@TSA_BUILD=$(B) tests/bench/live
 
 # libFuzzer targets: tests/fuzz/NAME.c, its corpus tests/fuzz/corpus/NAME, its words tests/fuzz/NAME.dict.  FUZZ_S seconds each.
 # One build serves both: ASan and UBSan to find, clang's source coverage to show what the corpora reach (tests/fuzz/own).

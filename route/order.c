@@ -10,6 +10,7 @@
 #define MEAN_N       256  /* requests that the mean work looks back on */
 #define DRAIN_TAU_NS 60e9 /* memory of the drain rate */
 #define RETRY_MOST_S 120
+#define TELLING      4 /* part of the deadline from which on a predicted wait is looked at */
 
 void order_conf_default(struct order_conf *conf)
 {
@@ -221,7 +222,10 @@ static uint32_t percent_of(uint32_t n, uint32_t percent)
 	return share || !n ? share : 1;
 }
 
-static enum order_refusal refuse(const struct order *o, const struct order_item *x, uint64_t now_ns)
+static uint64_t guess_ns(const struct order *o, const struct order_item *x, uint64_t now_ns);
+static float factor_of(const struct order *o, const struct order_item *x, uint64_t now_ns);
+
+static enum order_refusal refuse(const struct order *o, struct order_item *x, uint64_t now_ns)
 {
 	const struct order_class_conf *c = &o->conf.class[x->class];
 	uint64_t wait;
@@ -230,9 +234,11 @@ static enum order_refusal refuse(const struct order *o, const struct order_item 
 		return ORDER_REFUSE_COUNT;
 	if (o->bytes + x->bytes > o->conf.most_bytes / 100 * c->percent)
 		return ORDER_REFUSE_BYTES;
-	wait = order_wait_ns(o, x, now_ns);
-	if (wait == UINT64_MAX)
+	x->guess_ns = guess_ns(o, x, now_ns);
+	if (x->guess_ns == UINT64_MAX)
 		return ORDER_REFUSE_NONE;
+	x->stretch = factor_of(o, x, now_ns);
+	wait = (uint64_t)((double)x->guess_ns * (double)x->stretch);
 	if (o->conf.most_ns && wait > o->conf.most_ns)
 		return ORDER_REFUSE_WAIT;
 	return wait > c->deadline_ns ? ORDER_REFUSE_DEADLINE : ORDER_REFUSE_NONE;
@@ -271,6 +277,7 @@ void order_put_back(struct order *o, struct order_item *x)
 
 	BUG_ON(!f || x->flow);
 	order_settle(o, x, 0, 0);
+	x->guess_ns = UINT64_MAX; /* what it still waits was never predicted */
 	link_item(o, x, f);
 }
 
@@ -422,12 +429,41 @@ void order_position(const struct order *o, const struct order_item *x, unsigned 
 	*ahead = (unsigned)before_item(o, x, x->key, x->seq, wait_ns).n;
 }
 
-uint64_t order_wait_ns(const struct order *o, const struct order_item *x, uint64_t now_ns)
+static uint64_t guess_ns(const struct order *o, const struct order_item *x, uint64_t now_ns)
 {
 	uint64_t wait;
 
 	before_item(o, x, key_of(o, x, now_ns), o->seq, &wait);
 	return wait;
+}
+
+static unsigned size_of(const struct order *o, const struct order_item *x)
+{
+	double share = o->mean_ns > 0 ? (double)x->work_ns / o->mean_ns : 1;
+
+	return share < 0.5 ? 0 : share < 1 ? 1 : share < 2 ? 2 : share < 4 ? 3 : 4;
+}
+
+static float factor_of(const struct order *o, const struct order_item *x, uint64_t now_ns)
+{
+	return stretch_factor(&o->stretch[x->class][size_of(o, x)], now_ns);
+}
+
+uint64_t order_wait_ns(const struct order *o, const struct order_item *x, uint64_t now_ns)
+{
+	uint64_t guess = guess_ns(o, x, now_ns);
+
+	return guess == UINT64_MAX ? guess : (uint64_t)((double)guess * (double)factor_of(o, x, now_ns));
+}
+
+void order_waited(struct order *o, const struct order_item *x, bool in_vain, uint64_t now_ns)
+{
+	uint64_t longest = o->conf.class[x->class].deadline_ns;
+
+	/* Short waits are those of a short queue: nothing is decided by them. */
+	if (x->guess_ns == UINT64_MAX || (!in_vain && (float)x->guess_ns * x->stretch < (float)longest / TELLING))
+		return;
+	stretch_learn(&o->stretch[x->class][size_of(o, x)], x->stretch, x->guess_ns, now_ns - x->since_ns, in_vain, now_ns);
 }
 
 void order_drained(struct order *o, uint64_t work_ns, uint64_t now_ns)

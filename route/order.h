@@ -21,8 +21,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "route/stretch.h"
+
 #define ORDER_SLOTS    128
 #define ORDER_LEAST    0.01 /* of the mean work: shorter is not shorter */
+#define ORDER_SIZES    5    /* kinds of work by its share of the mean: below a half, below 1, 2, 4, and more */
 #define ORDER_TENANT_1 1.0  /* the weight of an ordinary tenant */
 
 /* A set of instances. */
@@ -83,7 +86,9 @@ struct order_item {
 	uint64_t since_ns;
 	uint64_t deadline_ns;
 	int64_t key;
-	double charged; /* weighted tokens, by order_take() */
+	uint64_t guess_ns; /* wait that the work before it suggested */
+	float stretch;     /* the factor by which it was let in: route/stretch.h */
+	double charged;    /* weighted tokens, by order_take() */
 	/* private: the tree */
 	struct order_flow *flow; /* NULL: does not wait */
 	struct order_item *up, *left, *right;
@@ -116,6 +121,7 @@ struct order {
 	double idle_counter; /* of the last tenant that left the queue */
 	uint64_t seq;
 	uint64_t round;
+	struct stretch stretch[ORDER_CLASSES][ORDER_SIZES];
 	/* measured drain */
 	double drain_ns; /* expected work finished, decayed */
 	double drain_n;
@@ -157,6 +163,9 @@ void order_round(struct order *o);
 /* Not this one in this round: the decision would rather have it wait. */
 void order_pass(struct order *o, struct order_item *item);
 
+/* It has its turn now, or (in_vain) its deadline came first: what its wait says of those to come.  Call it before order_take() or
+ * order_remove(); not for who leaves of its own will. */
+void order_waited(struct order *o, const struct order_item *item, bool in_vain, uint64_t now_ns);
 /* It goes: removed, and its tenant charged. */
 void order_take(struct order *o, struct order_item *item);
 /* It leaves: removed, nothing charged.  No effect on an item that does not wait. */
@@ -169,7 +178,7 @@ void order_charge(struct order *o, struct order_item *item);
 /* Where it stands: items before it (0: next) and expected ns until its turn (UINT64_MAX: no instance takes its lane now).  Exact
  * order for one tenant; between tenants as if they took turns. */
 void order_position(const struct order *o, const struct order_item *item, unsigned *ahead, uint64_t *wait_ns);
-/* The same for one that would be added now. */
+/* The longest that one added now is likely to wait: the same, times what was learned of its kind.  This is what admission goes by. */
 uint64_t order_wait_ns(const struct order *o, const struct order_item *item, uint64_t now_ns);
 
 /* A request of expected work `work_ns` has given its place back. */

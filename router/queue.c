@@ -200,6 +200,7 @@ static bool go(struct exchange *x, const struct decision *d, uint64_t now_ns)
 	if (!place_take(r, slot))
 		return false;
 	if (x->item.flow) {
+		order_waited(&r->routing.order, &x->item, false, now_ns);
 		order_take(&r->routing.order, &x->item);
 		left_queue(x, now_ns);
 	} else {

@@ -467,6 +467,64 @@ static void predicted_wait_refuses(void **state)
 	assert_int_equal(order_add(&o, item(3, 0, 1, 10 * NS_PER_S), NS_PER_S), ORDER_REFUSE_NONE);
 }
 
+/* Under overload of 1.75 with short requests that overtake: nearly nobody is let in to wait in vain, and the server is never idle. */
+static void who_is_let_in_gets_a_turn(void **state)
+{
+	uint64_t now = NS_PER_S, idle_at = now, arrival = now;
+	unsigned in = 0, vain = 0, next = 0;
+
+	(void)state;
+	conf.class[ORDER_NORMAL].deadline_ns = 20 * NS_PER_S;
+	order_conf_set(&o, &conf);
+	while (in < 20000) {
+		struct order_item *x = NULL;
+
+		now = arrival < idle_at ? arrival : idle_at;
+		for (unsigned i = 0; i < MANY; i++)
+			if (items[i].flow && items[i].deadline_ns <= now) {
+				vain += in > 2000;
+				order_waited(&o, &items[i], true, now);
+				order_remove(&o, &items[i]);
+			}
+		if (now == arrival) {
+			while (items[next].flow)
+				next = (next + 1) % MANY;
+			x = item(next, 0, 0, below(4) ? NS_PER_S / 4 + below(NS_PER_S) : 2 * NS_PER_S + below(4 * NS_PER_S));
+			in += order_add(&o, x, now) == ORDER_REFUSE_NONE;
+			arrival += below(2 * 1562 * NS_PER_MS * 100 / 175);
+		}
+		if (now < idle_at)
+			continue;
+		x = order_best(&o, &ALL);
+		if (x) {
+			order_waited(&o, x, false, now);
+			order_take(&o, x);
+		}
+		idle_at = now + (x ? x->work_ns : NS_PER_MS);
+	}
+	assert_true(vain * 100 < 3 * (in - 2000));
+}
+
+static void short_waits_teach_nothing(void **state)
+{
+	(void)state;
+	conf.class[ORDER_NORMAL].deadline_ns = 100 * NS_PER_S;
+	order_conf_set(&o, &conf);
+	for (unsigned i = 0; i < 50; i++) {
+		add(i, 0, 0, NS_PER_S, NS_PER_S);
+		order_waited(&o, &items[i], false, 90 * NS_PER_S);
+		order_remove(&o, &items[i]);
+	}
+	assert_true(order_wait_ns(&o, item(60, 0, 0, NS_PER_S), NS_PER_S) <= NS_PER_S);
+	/* But those that waited in vain count, whatever was predicted. */
+	add(0, 0, 0, NS_PER_S, NS_PER_S);
+	order_waited(&o, &items[0], true, 101 * NS_PER_S);
+	order_remove(&o, &items[0]);
+	assert_true(order_wait_ns(&o, item(60, 0, 0, NS_PER_S), 101 * NS_PER_S) > NS_PER_S);
+	/* And others than of their size are not suspected. */
+	assert_true(order_wait_ns(&o, item(60, 0, 0, 3 * NS_PER_S), 101 * NS_PER_S) <= NS_PER_S);
+}
+
 static void retry_after_follows_the_drain(void **state)
 {
 	uint64_t now = NS_PER_S;
@@ -654,6 +712,8 @@ int main(void)
 		cmocka_unit_test_setup(tokens_are_shared_fairly, fresh),
 		cmocka_unit_test_setup(limits, fresh),
 		cmocka_unit_test_setup(predicted_wait_refuses, fresh),
+		cmocka_unit_test_setup(who_is_let_in_gets_a_turn, fresh),
+		cmocka_unit_test_setup(short_waits_teach_nothing, fresh),
 		cmocka_unit_test_setup(retry_after_follows_the_drain, fresh),
 		cmocka_unit_test_setup(put_back_keeps_the_place, fresh),
 		cmocka_unit_test_setup(azure_conversation_trace, fresh),

@@ -204,6 +204,7 @@ static void go(struct sim *s)
 			sim_wake_at(s, s->now_ns + 50 * NS_PER_MS);
 			continue;
 		}
+		order_waited(&t->order, item, false, s->now_ns);
 		order_take(&t->order, item);
 		start(s, t, (unsigned)(item - t->item), (unsigned)t->result->slot);
 	}
@@ -216,6 +217,7 @@ static void expire(struct sim *s, struct tsa *t)
 		return;
 	while (t->expired < s->trace.n && t->item[t->expired].tenant && t->item[t->expired].deadline_ns <= s->now_ns) {
 		if (t->item[t->expired].flow) {
+			order_waited(&t->order, &t->item[t->expired], true, s->now_ns);
 			order_remove(&t->order, &t->item[t->expired]);
 			sim_refuse(s, t->expired);
 		}
