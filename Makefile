@@ -117,7 +117,7 @@ help:
 	@echo 'make model      the protocol of a line and the life of a child, explored to the end'
 	@echo 'make bench-live  what placing requests well is worth: mixed speeds, overload, fairness, with simulated instances'
 	@echo 'make bench-board  a billion reads of the board beside writers flat out, and the mistakes that this would show'
-	@echo 'make lint       include lattice, banned calls, tables against man pages, man pages'
+	@echo 'make lint       include lattice, banned calls, tables and messages against man pages, man pages'
 	@echo 'make analyze    gcc -fanalyzer, cppcheck and clang-tidy; a finding needs its reason in tests/analyze.known'
 	@echo 'make format     clang-format over all C files'
 	@echo 'make deps       install the Debian packages that building and testing need'

@@ -5,7 +5,6 @@ there a word in capitals stands for what a conversion fills in, and "..." for an
 Not listed: messages of level info and debug and findings that all is well (they tell what goes as it should), formats that only carry
 another message ("%s: %s"), and what ollama-sim answers to requests (these are the words of a real Ollama).
 """
-import glob
 import re
 
 # call -> (which argument is the format, which one the level, grade or status)
@@ -158,23 +157,18 @@ def check(files, say):
     for page in sorted({page for _, page in PAGES}):
         for n, text in listed(page):
             m = re.match(r'([1-5]\d\d) (.*)', text) if page == 'tsa-http.7' else None
-            items.setdefault(page, []).append([n, m.group(1) if m else '', m.group(2) if m else text, False])
+            items.setdefault(page, []).append([n, m.group(1) if m else '', m.group(2) if m else text, pattern(m.group(2) if m else text), False])
     for page, status, text, where in said(files):
         hit = False
         for item in items.get(page, ()):
-            if (not item[1] or not status or item[1] in status) and pattern(item[2]).fullmatch(text):
-                item[3] = hit = True
+            if (not item[1] or not status or item[1] in status) and item[3].fullmatch(text):
+                item[4] = hit = True
         if not hit:
             path, line = where.split(':')
             shown = re.sub(f'{TEXT}+', '...', text).replace(NUMBER, 'N').replace('\\', '\\e').replace('"', '\\(dq')
             say(path, int(line), f'DIAGNOSTICS of man/{page} does not explain this message; add there, with its meaning and remedy '
                 f'below or among those that share one:  .It "{min(status) + " " if page == "tsa-http.7" and status else ""}{shown}"')
     for page, rows in items.items():
-        for n, _, text, hit in rows:
+        for n, _, text, _, hit in rows:
             if not hit:
                 say(f'man/{page}', n, f'nobody says this any more: "{text}"; take the item out, or write what the source says now')
-
-
-def sources():
-    return sorted(p for d in ('base', 'conf', 'ctl', 'http', 'probes', 'proc', 'route', 'router', 'shm', 'supervisor', 'tools', 'worker')
-                  for p in glob.glob(f'{d}/**/*.[ch]', recursive=True))
