@@ -16,7 +16,7 @@ const char *exchange_id_text(const struct exchange *x, char buf[17])
 
 static void add_cors(const struct exchange *x, struct http_out *o)
 {
-	if (!x->origin[0])
+	if (!x->origin)
 		return;
 	http_out_header(o, "Access-Control-Allow-Origin", span_of(x->origin));
 	http_out_text(o, "Vary: Origin\r\n");

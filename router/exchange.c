@@ -58,6 +58,8 @@ void exchange_free(struct exchange *x)
 	drop_body(x);
 	free(x->query);
 	x->query = NULL;
+	free(x->origin);
+	x->origin = NULL;
 	carry_free(&x->error);
 	exchange_model(x, NULL);
 	if (x->tenant)

@@ -214,8 +214,8 @@ struct exchange {
 	char model_text[ROUTER_KEY]; /* the model as it is sent upstream */
 	char tail[80];               /* last path segment of /v1/models/X and /api/blobs/X */
 	char *query;                 /* of the target, on routes that have one; NULL: none */
-	char content_type[160];      /* of the request, for audio's multipart boundary */
-	char origin[160];            /* an allowed Origin, for the CORS answer */
+	char content_type[128];      /* of the request, for audio's multipart boundary */
+	char *origin;                /* an allowed Origin, for the CORS answer; NULL: none */
 };
 
 #define EX_HEADROOM 1024 /* for the upstream request head, so that head and body leave in one send */
