@@ -1,7 +1,7 @@
 /* http/usage.h - what an answer says of its own cost, read from its end without parsing the rest.
  *
  * Ollama's final object has counts and durations in all of its native routes; the OpenAI and Anthropic dialects have counts alone, and
- * streams of the former only when asked.  The members stand at the end of the body, within 250 bytes of it in the longest of the dialects (an event of the Responses route).  Quotes
+ * streams of the former only when asked.  The members stand at the end of the body, within 200 bytes of it in the longest of the dialects (an event of the Responses route).  Quotes
  * inside a model's own text are escaped there, so that text cannot forge a member. */
 #pragma once
 
@@ -9,7 +9,7 @@
 
 #include "base/span.h"
 
-#define USAGE_TAIL 256 /* bytes of the end of an answer that are looked at */
+#define USAGE_TAIL 216 /* bytes of the end of an answer that are looked at */
 
 /* Zero: not said. */
 struct usage {

@@ -171,7 +171,7 @@ struct exchange {
 	struct http_body in;  /* decoder of the request body */
 	struct stream_watch watch;
 	struct carry error; /* the error answer being judged, of this type */
-	char error_type[80];
+	char error_type[48];
 	struct fan *fan;
 	struct event *calm;  /* UNHEARD: fires when it may be closed */
 	uint64_t unheard_ns; /* since when */
@@ -212,9 +212,9 @@ struct exchange {
 	uint16_t recent_n;
 	char recent[USAGE_TAIL];     /* the end of the answer so far */
 	char model_text[ROUTER_KEY]; /* the model as it is sent upstream */
-	char tail[80];               /* last path segment of /v1/models/X and /api/blobs/X */
+	char tail[72];               /* last path segment of /v1/models/X and /api/blobs/X */
 	char *query;                 /* of the target, on routes that have one; NULL: none */
-	char content_type[128];      /* of the request, for audio's multipart boundary */
+	char content_type[112];      /* of the request, for audio's multipart boundary */
 	char *origin;                /* an allowed Origin, for the CORS answer; NULL: none */
 };
 
