@@ -29,7 +29,7 @@ static void add(struct text *t, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(line) || t->failed)
 		return;
-	if (t->cap - t->n < (size_t)n) {
+	if (!t->p || t->cap - t->n < (size_t)n) {
 		size_t cap = t->cap ? 2 * t->cap : 16384;
 		char *p = realloc(t->p, cap);
 

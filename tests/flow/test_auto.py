@@ -275,7 +275,7 @@ def test_explain_a_prompt(fleet):
     excluded = {m['model']: m['excluded'] for m in said['models'] if m['excluded']}
     assert excluded[EMBED] == 'embedding-only' and excluded[GUARD] == 'tool'
     d = said['decision']
-    assert d['verdict'] == 'take' and d['winner'] == 'work' and set(d['weights']) == set(d['instances'][0]['terms'])
+    assert d['verdict'] in ('take', 'load') and d['winner'] == 'work' and set(d['weights']) == set(d['instances'][0]['terms'])
     before = fleet.counters()
     text = fleet.ctl('explain', TALK).stdout
     assert 'category    general' in text and GENERAL in text and 'embedding-only' in text and 'talk' in text and 'latency' in text

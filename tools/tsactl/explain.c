@@ -98,11 +98,15 @@ static void models_print(struct json_object *o)
 static void terms_print(struct json_object *instance, struct json_object *weights)
 {
 	struct json_object *terms = part_of(instance, "terms");
+	struct json_object_iterator at, end;
 
 	if (!terms)
 		return;
 	printf("    ");
-	json_object_object_foreach(terms, name, value) printf(" %s %.2f×%.2f", name, json_object_get_double(value), real_of(weights, name));
+	end = json_object_iter_end(terms);
+	for (at = json_object_iter_begin(terms); !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+		printf(" %s %.2f×%.2f", json_object_iter_peek_name(&at), json_object_get_double(json_object_iter_peek_value(&at)),
+		       real_of(weights, json_object_iter_peek_name(&at)));
 	printf("\n");
 }
 
