@@ -98,13 +98,13 @@ void heal_step(struct worker *w)
 static void places_heal(struct worker *w, uint64_t now_ns)
 {
 	struct heal *h = &w->heal;
-	uint64_t idle_since = w->ladder.runners_idle_since_ns > w->traffic.moved_ns ? w->ladder.runners_idle_since_ns : w->traffic.moved_ns;
+	uint64_t idle_since = w->ladder.work.idle_since_ns > w->traffic.moved_ns ? w->ladder.work.idle_since_ns : w->traffic.moved_ns;
 
 	if (traffic_idle(w)) {
 		h->places = false;
 		h->next_ns = now_ns + SETTLE_NS;
 		unload(w, catalog_find(&w->catalog, h->model), now_ns);
-	} else if (w->ladder.runners_known && now_ns - idle_since > w->conf.able_ns) {
+	} else if (w->ladder.work.known && now_ns - idle_since > w->conf.able_ns) {
 		h->places = false;
 		heal_step(w);
 	}

@@ -9,6 +9,9 @@
 #define TEST_SHARE    20U  /* a test of t is not repeated within TEST_SHARE × t */
 #define STILL_ABLES   3U   /* nothing moves for so many times `able` while requests are in flight: ask the runner's health */
 
+#define WORK_SPAN_NS (1ULL * NS_PER_S)
+#define WORK_CPU_NS  (20ULL * NS_PER_MS) /* in one span: two ticks; whoever computes a token uses more */
+
 static bool past(uint64_t now_ns, uint64_t since_ns, uint64_t span_ns)
 {
 	return now_ns >= clock_after_ns(since_ns, span_ns);
@@ -17,6 +20,19 @@ static bool past(uint64_t now_ns, uint64_t since_ns, uint64_t span_ns)
 static uint64_t later(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
+}
+
+void judge_work_take(struct judge_work *k, unsigned runners, uint64_t cpu_ns, uint64_t now_ns)
+{
+	bool anew = !runners || !k->known || cpu_ns < k->cpu_ns;
+
+	k->known = runners > 0;
+	if (anew || cpu_ns - k->cpu_ns >= WORK_CPU_NS)
+		k->idle_since_ns = now_ns;
+	else if (!past(now_ns, k->since_ns, WORK_SPAN_NS))
+		return;
+	k->since_ns = now_ns;
+	k->cpu_ns = cpu_ns;
 }
 
 static enum judge_verdict judge_busy(const struct judge_facts *f)

@@ -20,7 +20,7 @@ struct judge_facts {
 	uint64_t pinged_ns;                  /* last JUDGE_PING begun */
 	uint64_t took_ns;                    /* last test */
 	bool runners_known;                  /* the next one is worth something */
-	uint64_t runners_idle_since_ns;      /* they used no CPU time since */
+	uint64_t runners_idle_since_ns;      /* struct judge_work */
 	uint64_t probe_ns, able_ns, warm_ns; /* configuration */
 };
 
@@ -34,12 +34,23 @@ enum judge_verdict {
 
 enum judge_verdict judge_able(const struct judge_facts *f);
 
+/* Do the runners work?  The kernel counts CPU time in ticks of 10 ms, and an idle runner's wake-ups make up one now and then: a
+ * single tick tells nothing. */
+struct judge_work {
+	uint64_t idle_since_ns;    /* they used next to no CPU time since */
+	uint64_t since_ns, cpu_ns; /* the present span of watching: its begin, and what they had used then */
+	bool known;                /* they can be watched */
+};
+
+/* What they have used by now, together; often.  Without runners nothing is known. */
+void judge_work_take(struct judge_work *k, unsigned runners, uint64_t cpu_ns, uint64_t now_ns);
+
 /* Requests wait inside a busy instance, and no answer of their model begins. */
 struct judge_wait {
 	uint64_t now_ns;
 	uint64_t since_ns; /* the first of them was overdue */
 	uint64_t able_ns;
-	uint64_t idle_since_ns; /* its runners use no CPU time since */
+	uint64_t idle_since_ns; /* struct judge_work */
 	unsigned runners;       /* that can be watched; 0: none, and the line above says nothing */
 	bool whole;             /* they want their answers in one piece: a long one looks the same from outside */
 };

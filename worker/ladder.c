@@ -33,7 +33,7 @@ void ladder_fail_count(struct worker *w)
 /* A build from source says 0.0.0; then the argv of its runner tells the generation. */
 static void version_set(struct worker *w, const char *version)
 {
-	bool tell = strcmp(version, "0.0.0") == 0 && w->ladder.runners_known;
+	bool tell = strcmp(version, "0.0.0") == 0 && w->ladder.work.known;
 
 	memset(w->vital.version, 0, sizeof(w->vital.version));
 	snprintf(w->vital.version, sizeof(w->vital.version), "%.20s%s", version,

@@ -64,13 +64,13 @@ static bool due(const struct worker *w, uint64_t now_ns)
 		.now_ns = now_ns,
 		.since_ns = w->traffic.complaint_ns,
 		.able_ns = w->conf.able_ns,
-		.idle_since_ns = w->ladder.runners_idle_since_ns,
+		.idle_since_ns = w->ladder.work.idle_since_ns,
 		.whole = w->traffic.complaint == SHM_WISH_STILL,
 	};
 
 	if (w->traffic.complaint == SHM_WISH_SHORT)
 		return !h->short_ns || now_ns - h->short_ns > SHORT_REST_NS << h->shorts;
-	for (unsigned i = 0; w->ladder.runners_known && i < ARRAY_SIZE(w->vital.runner_pids); i++)
+	for (unsigned i = 0; w->ladder.work.known && i < ARRAY_SIZE(w->vital.runner_pids); i++)
 		f.runners += w->vital.runner_pids[i] != 0;
 	return judge_wait(&f);
 }

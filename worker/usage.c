@@ -5,7 +5,7 @@
 
 #define LISTENER_NS (60ULL * NS_PER_S) /* between two searches for the process behind an adopted address */
 
-static void runners_take(struct worker *w, const struct probe_tree *t, uint64_t now_ns, uint64_t elapsed_ns)
+static void runners_take(struct worker *w, const struct probe_tree *t, uint64_t now_ns)
 {
 	struct ladder *l = &w->ladder;
 	uint64_t cpu = 0;
@@ -15,12 +15,8 @@ static void runners_take(struct worker *w, const struct probe_tree *t, uint64_t 
 		w->vital.runner_pids[i] = (uint64_t)t->runners[i].pid;
 		cpu += t->runners[i].cpu_ns;
 	}
-	/* Idle is less than a hundredth of one processor. */
-	if (!t->n_runners || !l->runners_known || cpu < l->runners_cpu_ns || cpu - l->runners_cpu_ns > elapsed_ns / 100)
-		l->runners_idle_since_ns = now_ns;
-	l->runners_known = t->n_runners > 0;
+	judge_work_take(&l->work, t->n_runners, cpu, now_ns);
 	l->runner_new = t->n_runners && t->runners[0].server;
-	l->runners_cpu_ns = cpu;
 }
 
 static void climbing(struct worker *w)
@@ -73,14 +69,13 @@ void usage_sample(struct worker *w, uint64_t now_ns)
 
 	if (!pid || probe_tree_read(pid, &t)) {
 		w->vital.fds = w->vital.rss_bytes = w->vital.cpu_ns = 0;
-		l->runners_known = false;
+		l->work.known = false;
 		memset(w->vital.runner_pids, 0, sizeof(w->vital.runner_pids));
 		return;
 	}
 	w->vital.rss_bytes = t.rss_bytes;
 	w->vital.cpu_ns = t.cpu_ns;
-	runners_take(w, &t, now_ns, now_ns - l->sampled_ns);
-	l->sampled_ns = now_ns;
+	runners_take(w, &t, now_ns);
 	if (probe_fds_count(pid, &fds) == 0)
 		w->vital.fds = fds;
 	w->ollama.oom_before = probe_oom_count();

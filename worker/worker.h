@@ -19,6 +19,7 @@
 #include "shm/reader.h"
 #include "shm/writer.h"
 #include "worker/catalog.h"
+#include "worker/judge.h"
 #include "worker/life.h"
 #include "worker/orders.h"
 
@@ -69,9 +70,8 @@ struct ladder { /* ladder.c, able.c, usage.c: the probes */
 	uint64_t able_due_ns, able_tried_ns, pinged_ns;
 	uint64_t sound_due_ns;
 	uint64_t able_begun_ns, able_served; /* of the question under way */
-	uint64_t runners_idle_since_ns, runners_cpu_ns;
-	uint64_t sampled_ns;
-	bool runners_known, runner_new, climbed;
+	struct judge_work work; /* its runners' */
+	bool runner_new, climbed;
 	char able_model[PROBE_NAME];
 	char show_model[PROBE_NAME];
 };

@@ -284,7 +284,6 @@ def test_a_runner_that_falls_silent_while_idle_is_found_and_it_alone_is_killed(o
     assert chat(f.port, 'sim:tokens=1')[0] == 200
 
 
-@pytest.mark.skip(reason='since requests are placed by the composite score a runner that falls silent in a stream is not found in time: to be mended')
 @pytest.mark.parametrize('which', ['sim-chat', 'other'])
 def test_a_runner_that_falls_silent_in_a_stream_is_found_and_it_alone_is_killed(own, which):
     f, port, server, *pids = two_models(own)

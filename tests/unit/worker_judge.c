@@ -157,6 +157,59 @@ static void a_wait_whose_runner_cannot_be_told_takes_longer(void **state)
 	assert_false(judge_wait(&f)); /* a long answer looks the same */
 }
 
+/* An idle runner wakes up: a tick of 10 ms every few seconds.  For minutes. */
+static void a_tick_now_and_then_is_no_work(void **state)
+{
+	struct judge_work k = {0};
+	uint64_t cpu = 650 * NS_PER_MS;
+
+	(void)state;
+	judge_work_take(&k, 1, cpu, NOW);
+	assert_true(k.known);
+	assert_int_equal(k.idle_since_ns, NOW);
+	for (unsigned i = 1; i <= 3000; i++)
+		judge_work_take(&k, 1, cpu + i / 15 * 10 * NS_PER_MS, NOW + i * 100 * NS_PER_MS);
+	assert_int_equal(k.idle_since_ns, NOW);
+}
+
+static void work_is_seen_before_anyone_asks(void **state)
+{
+	struct judge_work k = {0};
+
+	(void)state;
+	judge_work_take(&k, 1, 0, NOW);
+	for (unsigned i = 1; i <= 30; i++)
+		judge_work_take(&k, 1, 0, NOW + i * 100 * NS_PER_MS);
+	assert_int_equal(k.idle_since_ns, NOW);
+	/* In the middle of a span: not first at its end. */
+	judge_work_take(&k, 1, 60 * NS_PER_MS, NOW + 3100 * NS_PER_MS);
+	assert_int_equal(k.idle_since_ns, NOW + 3100 * NS_PER_MS);
+	/* A twentieth of a processor. */
+	for (unsigned i = 1; i <= 100; i++) {
+		uint64_t now = NOW + (3100 + i * 100) * NS_PER_MS;
+
+		judge_work_take(&k, 1, (60 + i / 2 * 10) * NS_PER_MS, now);
+		assert_true(now - k.idle_since_ns <= 400 * NS_PER_MS);
+	}
+}
+
+static void other_runners_are_watched_anew(void **state)
+{
+	struct judge_work k = {0};
+
+	(void)state;
+	judge_work_take(&k, 1, 500 * NS_PER_MS, NOW);
+	judge_work_take(&k, 0, 0, NOW + NS_PER_S);
+	assert_false(k.known);
+	judge_work_take(&k, 1, 0, NOW + 2 * NS_PER_S); /* a new one: its loading was not seen */
+	assert_true(k.known);
+	assert_int_equal(k.idle_since_ns, NOW + 2 * NS_PER_S);
+	judge_work_take(&k, 2, 10 * NS_PER_MS, NOW + 4 * NS_PER_S);
+	assert_int_equal(k.idle_since_ns, NOW + 2 * NS_PER_S);
+	judge_work_take(&k, 1, 0, NOW + 5 * NS_PER_S); /* one of them ended: less than before */
+	assert_int_equal(k.idle_since_ns, NOW + 5 * NS_PER_S);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +222,9 @@ int main(void)
 		cmocka_unit_test(without_sight_of_the_runners_only_failures_count),
 		cmocka_unit_test(a_wait_beside_an_idle_runner_is_in_vain),
 		cmocka_unit_test(a_wait_whose_runner_cannot_be_told_takes_longer),
+		cmocka_unit_test(a_tick_now_and_then_is_no_work),
+		cmocka_unit_test(work_is_seen_before_anyone_asks),
+		cmocka_unit_test(other_runners_are_watched_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
