@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/bug.h"
-#include "probes/text.h"
+#include "base/file.h"
 
 /* "Key:   123 kB" at the beginning of a line. */
 static bool kilobytes_after(const char *text, const char *key, uint64_t *out)
@@ -71,7 +71,7 @@ bool probe_loadavg_parse(const char *text, uint64_t *load1_permille)
 int probe_memory_read(struct probe_memory *out)
 {
 	char text[8192];
-	ssize_t n = probe_file_read("/proc/meminfo", text, sizeof(text));
+	ssize_t n = file_read("/proc/meminfo", text, sizeof(text));
 
 	if (n < 0)
 		return (int)n;
@@ -81,7 +81,7 @@ int probe_memory_read(struct probe_memory *out)
 int probe_pressure_read(struct probe_pressure *out)
 {
 	char text[512];
-	ssize_t n = probe_file_read("/proc/pressure/memory", text, sizeof(text));
+	ssize_t n = file_read("/proc/pressure/memory", text, sizeof(text));
 
 	if (n < 0)
 		return n == -EOPNOTSUPP ? -ENOENT : (int)n; /* compiled in and switched off at boot */
@@ -91,7 +91,7 @@ int probe_pressure_read(struct probe_pressure *out)
 int probe_loadavg_read(uint64_t *load1_permille)
 {
 	char text[128];
-	ssize_t n = probe_file_read("/proc/loadavg", text, sizeof(text));
+	ssize_t n = file_read("/proc/loadavg", text, sizeof(text));
 
 	if (n < 0)
 		return (int)n;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "probes/text.h"
+#include "base/file.h"
 
 #define TREE_MAX 256 /* processes of one instance */
 
@@ -53,7 +53,7 @@ int probe_stat_read(pid_t pid, struct probe_stat *out)
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	n = probe_file_read(path, text, sizeof(text));
+	n = file_read(path, text, sizeof(text));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
 	return probe_stat_parse(text, (size_t)n, out) ? 0 : -ESRCH;
@@ -118,7 +118,7 @@ static ssize_t pid_file_read(pid_t pid, const char *file, char *buf, size_t size
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	return probe_file_read(path, buf, size);
+	return file_read(path, buf, size);
 }
 
 struct pids {
@@ -151,7 +151,7 @@ static void children_add(pid_t pid, struct pids *p)
 		if (!isdigit((unsigned char)e->d_name[0]))
 			continue;
 		snprintf(file, sizeof(file), "%s/%s/children", path, e->d_name);
-		if (probe_file_read(file, text, sizeof(text)) > 0)
+		if (file_read(file, text, sizeof(text)) > 0)
 			pids_add(p, text);
 	}
 	closedir(d);
@@ -357,5 +357,5 @@ uint64_t probe_oom_count(void)
 {
 	char text[16384];
 
-	return probe_file_read("/proc/vmstat", text, sizeof(text)) > 0 ? counter_after(text, "oom_kill ") : 0;
+	return file_read("/proc/vmstat", text, sizeof(text)) > 0 ? counter_after(text, "oom_kill ") : 0;
 }

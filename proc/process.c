@@ -1,7 +1,6 @@
 #include "proc/proc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 #define STAT_START 22 /* proc_pid_stat(5): starttime */
 
@@ -32,18 +33,12 @@ int proc_start_time(pid_t pid, uint64_t *out)
 {
 	char path[32], text[1024];
 	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
+	n = file_read(path, text, sizeof(text));
+	if (n == 0 || n == -ENOENT)
 		return -ESRCH;
-	text[n] = 0;
-	return stat_start(text, out);
+	return n < 0 ? (int)n : stat_start(text, out);
 }
 
 int proc_pidfd(const struct proc_process *p)

@@ -1,7 +1,6 @@
 /* A child that does not answer: what it does instead, and where. */
 #include "supervisor/supervisor.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,21 +8,16 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 
 /* What a hanging process does, as far as its state tells. */
 static const char *hanging_how(pid_t pid)
 {
 	char path[32], text[512];
 	const char *p;
-	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = 0;
+	(void)file_read(path, text, sizeof(text));
 	p = strrchr(text, ')');
 	switch (p && p[1] ? p[2] : 0) {
 	case 'R':

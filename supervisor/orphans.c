@@ -2,7 +2,6 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/file.h"
 
 /* --- the OOM killer ------------------------------------------------------------------------------------------------------------ */
 
@@ -23,16 +23,9 @@ static bool oom_kill_read(const char *path, uint64_t *out)
 {
 	char text[16384];
 	const char *p;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
 
-	if (fd < 0)
+	if (file_read(path, text, sizeof(text)) <= 0)
 		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	text[n] = 0;
 	p = strstr(text, "oom_kill ");
 	if (!p)
 		return false;
@@ -47,16 +40,9 @@ static bool cgroup_events(char *out, size_t size)
 {
 	char text[1024];
 	char *p, *end;
-	int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-	ssize_t n;
 
-	if (fd < 0)
+	if (file_read("/proc/self/cgroup", text, sizeof(text)) <= 0)
 		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	text[n] = 0;
 	p = strstr(text, "0::/");
 	if (!p)
 		return false;
@@ -223,16 +209,9 @@ static unsigned children_kill(void)
 {
 	char text[4096], path[64];
 	unsigned n = 0;
-	ssize_t len;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[len > 0 ? len : 0] = 0;
+	(void)file_read(path, text, sizeof(text));
 	for (const char *p = text; *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : "") {
 		uint64_t pid = 0;
 

@@ -84,18 +84,23 @@ static void death_text(const struct worker *w, enum shm_death kind, int code, ch
 		snprintf(buf + strlen(buf), size - strlen(buf), ": %.90s", error);
 }
 
-/* Forget the process and everything that was known of it; end what it left behind. */
-static void process_clear(struct worker *w)
+static void process_unwatch(struct instance *i)
 {
-	struct instance *i = &w->ollama;
-	unsigned orphans;
-
 	if (i->ev)
 		event_free(i->ev);
 	i->ev = NULL;
 	if (i->pidfd >= 0)
 		close(i->pidfd);
 	i->pidfd = -1;
+}
+
+/* Forget the process and everything that was known of it; end what it left behind. */
+static void process_clear(struct worker *w)
+{
+	struct instance *i = &w->ollama;
+	unsigned orphans;
+
+	process_unwatch(i);
 	memset(&i->process, 0, sizeof(i->process));
 	i->child = false;
 	i->late_ns = i->kill_ns = i->reap_ns = CLOCK_NEVER;
@@ -399,10 +404,5 @@ void instance_close(struct worker *w)
 	struct instance *i = &w->ollama;
 
 	probe_call_cancel(&i->check);
-	if (i->ev)
-		event_free(i->ev);
-	i->ev = NULL;
-	if (i->pidfd >= 0)
-		close(i->pidfd);
-	i->pidfd = -1;
+	process_unwatch(i);
 }

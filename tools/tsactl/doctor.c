@@ -2,7 +2,6 @@
  * What it reads it reads once, with the rights of who asks; what it may not read it says. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "conf/conf.h"
 #include "tools/tsactl/symptoms.h"
 #include "tools/tsactl/tsactl.h"
@@ -24,24 +24,17 @@
 #define FDS_SPARE         256 /* descriptors of a router that are no connection */
 
 /* A whole file, NUL after it.  NULL with errno; the caller frees it. */
-static char *file_read(const char *path, size_t *n)
+static char *text_read(const char *path, size_t *n)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd >= 0 ? malloc(TEXT_MAX + 1) : NULL;
-	ssize_t got = 0;
+	char *text = malloc(TEXT_MAX + 1);
+	ssize_t got = text ? file_read(path, text, TEXT_MAX + 1) : -ENOMEM;
 
-	*n = 0;
-	while (text && *n < TEXT_MAX && (got = read(fd, text + *n, TEXT_MAX - *n)) > 0)
-		*n += (size_t)got;
-	if (text && got < 0) {
-		free(text);
-		text = NULL;
-	}
-	if (text)
-		text[*n] = '\0';
-	if (fd >= 0)
-		close(fd);
-	return text;
+	*n = got > 0 ? (size_t)got : 0;
+	if (got >= 0)
+		return text;
+	free(text);
+	errno = (int)-got;
+	return NULL;
 }
 
 static char *proc_read(uint64_t pid, const char *file, size_t *n)
@@ -49,7 +42,7 @@ static char *proc_read(uint64_t pid, const char *file, size_t *n)
 	char path[96];
 
 	snprintf(path, sizeof(path), "/proc/%llu/%s", (unsigned long long)pid, file);
-	return file_read(path, n);
+	return text_read(path, n);
 }
 
 /* The number behind `key` in a text of lines; false: there is none, or no number. */
@@ -69,8 +62,8 @@ static bool line_number(const char *text, const char *key, uint64_t *out)
 static void check_machine(struct findings *f)
 {
 	size_t n;
-	char *mounts = file_read("/proc/self/mounts", &n), *controllers = file_read("/sys/fs/cgroup/cgroup.controllers", &n);
-	char *meminfo = file_read("/proc/meminfo", &n);
+	char *mounts = text_read("/proc/self/mounts", &n), *controllers = text_read("/sys/fs/cgroup/cgroup.controllers", &n);
+	char *meminfo = text_read("/proc/meminfo", &n);
 	bool hurts = false;
 
 	if (mounts)
@@ -85,7 +78,7 @@ static void check_machine(struct findings *f)
 		char *value;
 
 		snprintf(path, sizeof(path), "/proc/sys/%s", symptoms_setting_path(k));
-		value = file_read(path, &n);
+		value = text_read(path, &n);
 		if (value)
 			hurts |= symptoms_setting(f, symptoms_setting_path(k), value);
 		free(value);
@@ -233,9 +226,9 @@ static void check_pids(struct findings *f, uint64_t pid)
 	if (cgroup && strncmp(cgroup, "0::", 3) == 0) {
 		cgroup[strcspn(cgroup, "\n")] = '\0';
 		snprintf(path, sizeof(path), "/sys/fs/cgroup%.400s/pids.max", cgroup + 3);
-		max = file_read(path, &n);
+		max = text_read(path, &n);
 		snprintf(path, sizeof(path), "/sys/fs/cgroup%.400s/pids.current", cgroup + 3);
-		now = file_read(path, &n);
+		now = text_read(path, &n);
 	}
 	if (max && now && sscanf(max, "%19llu", &limit) == 1 && sscanf(now, "%19llu", &have) == 1 &&
 	    have * 100 >= limit * PIDS_FULL_PERCENT)
@@ -408,7 +401,7 @@ static void check_fleet(struct findings *f, const struct view *v)
 {
 	struct patient *patients = calloc(v->n_slots ? v->n_slots : 1, sizeof(*patients));
 	size_t n;
-	char *cpuinfo = file_read("/proc/cpuinfo", &n);
+	char *cpuinfo = text_read("/proc/cpuinfo", &n);
 	unsigned cores = cpuinfo ? symptoms_cores_count(cpuinfo) : 0;
 
 	free(cpuinfo);

@@ -258,14 +258,6 @@ static void troubles_print(const struct view *v)
 			trouble_print(v->slots[i].owner.name, text_clean(text, clean, sizeof(clean)));
 }
 
-static int with_view(const struct options *o, struct shm_reader **reader, struct view **v)
-{
-	struct why why = {""};
-	int rc = view_open(o->state, reader, v, &why);
-
-	return rc < 0 ? complain(o, link_exit(rc), "%s", why.text) : EXIT_DONE;
-}
-
 /* -o names columns of instances here: it is the table people want. */
 static int status_print(const struct options *o, const struct view *v)
 {
@@ -290,53 +282,54 @@ static int status_print(const struct options *o, const struct view *v)
 	return code;
 }
 
-int run_status(const struct options *o, const struct command *c, const char *const *words, unsigned n)
+static int instances_print(const struct options *o, const struct view *v)
+{
+	return table_print(o, v, SLOT_COLUMNS, ARRAY_SIZE(SLOT_COLUMNS), v->n_slots);
+}
+
+static int routers_print(const struct options *o, const struct view *v)
+{
+	return table_print(o, v, ROUTER_COLUMNS, ARRAY_SIZE(ROUTER_COLUMNS), v->n_routers);
+}
+
+static struct json_object *instances_json(const struct view *v)
+{
+	return json_instances(v, false);
+}
+
+/* What the board says now, for a program or for people. */
+static int show(const struct options *o, struct json_object *(*json)(const struct view *),
+		int (*print)(const struct options *, const struct view *))
 {
 	struct shm_reader *reader = NULL;
 	struct view *v = NULL;
-	int code = with_view(o, &reader, &v);
+	struct why why = {""};
+	int code = EXIT_DONE, rc = view_open(o->state, &reader, &v, &why);
 
-	(void)c, (void)words, (void)n;
-	if (code)
-		return code;
+	if (rc < 0)
+		return complain(o, link_exit(rc), "%s", why.text);
 	if (o->json)
-		json_print(json_status(v));
+		json_print(json(v));
 	else
-		code = status_print(o, v);
+		code = print(o, v);
 	view_close(&reader, &v);
 	return code;
+}
+
+int run_status(const struct options *o, const struct command *c, const char *const *words, unsigned n)
+{
+	(void)c, (void)words, (void)n;
+	return show(o, json_status, status_print);
 }
 
 int run_instances(const struct options *o, const struct command *c, const char *const *words, unsigned n)
 {
-	struct shm_reader *reader = NULL;
-	struct view *v = NULL;
-	int code = with_view(o, &reader, &v);
-
 	(void)c, (void)words, (void)n;
-	if (code)
-		return code;
-	if (o->json)
-		json_print(json_instances(v, false));
-	else
-		code = table_print(o, v, SLOT_COLUMNS, ARRAY_SIZE(SLOT_COLUMNS), v->n_slots);
-	view_close(&reader, &v);
-	return code;
+	return show(o, instances_json, instances_print);
 }
 
 int run_routers(const struct options *o, const struct command *c, const char *const *words, unsigned n)
 {
-	struct shm_reader *reader = NULL;
-	struct view *v = NULL;
-	int code = with_view(o, &reader, &v);
-
 	(void)c, (void)words, (void)n;
-	if (code)
-		return code;
-	if (o->json)
-		json_print(json_routers(v));
-	else
-		code = table_print(o, v, ROUTER_COLUMNS, ARRAY_SIZE(ROUTER_COLUMNS), v->n_routers);
-	view_close(&reader, &v);
-	return code;
+	return show(o, json_routers, routers_print);
 }

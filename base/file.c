@@ -1,16 +1,17 @@
-#include "probes/text.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-ssize_t probe_file_read(const char *path, char *buf, size_t size)
+ssize_t file_read(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t n = 0;
 	ssize_t got = 0;
 	int err = 0;
 
+	buf[0] = 0;
 	if (fd < 0)
 		return -errno;
 	while (n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0)
@@ -18,6 +19,6 @@ ssize_t probe_file_read(const char *path, char *buf, size_t size)
 	if (got < 0)
 		err = -errno;
 	close(fd);
-	buf[n] = 0;
+	buf[err ? 0 : n] = 0;
 	return err ? err : (ssize_t)n;
 }

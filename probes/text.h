@@ -1,8 +1,0 @@
-/* probes/text.h - reading the small files of /proc and /sys.  Private to this folder. */
-#pragma once
-
-#include <stddef.h>
-#include <sys/types.h>
-
-/* A whole file, cut at size - 1 and NUL-terminated (it may hold other NULs).  Its length, or -errno. */
-ssize_t probe_file_read(const char *path, char *buf, size_t size);
