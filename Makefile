@@ -314,7 +314,7 @@ install: all
 	install -m755 $(B)/tsad $(DESTDIR)$(PREFIX)/sbin/
 	install -m755 $(B)/tsactl $(B)/ollama-sim $(B)/tsa-load $(B)/tsa-simulate $(DESTDIR)$(PREFIX)/bin/
 	install -m755 $(B)/tsa-worker $(B)/tsa-router $(DESTDIR)$(LIBEXECDIR)/
-	sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,; s,@BINDIR@,$(PREFIX)/bin,; s,/etc/tsa/,$(SYSCONFDIR)/tsa/,' etc/tsa.service >$(DESTDIR)$(UNITDIR)/tsa.service
 	install -m644 etc/tsa.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tsa.conf
 	install -m644 etc/classifier.weights etc/classifier.NOTICE $(DESTDIR)$(DATADIR)/
 	install -m644 $(addprefix man/,$(MAN8)) $(DESTDIR)$(PREFIX)/share/man/man8/
@@ -323,7 +323,8 @@ install: all
 	install -m644 $(addprefix man/,$(MAN1)) $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m644 etc/instances.d/*.example $(DESTDIR)$(SYSCONFDIR)/tsa/instances.d/
 	for f in models.json task_categories.json; do [ -e $(DESTDIR)$(SYSCONFDIR)/tsa/$$f ] || install -m644 etc/$$f $(DESTDIR)$(SYSCONFDIR)/tsa/; done
-	[ -e $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf ] || install -m644 etc/tsa.conf $(DESTDIR)$(SYSCONFDIR)/tsa/
+	[ -e $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf ] || \
+		sed 's,/etc/tsa/,$(SYSCONFDIR)/tsa/,' etc/tsa.conf | install -m644 /dev/stdin $(DESTDIR)$(SYSCONFDIR)/tsa/tsa.conf
 # The operator's configuration stays.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/tsad $(addprefix $(DESTDIR)$(PREFIX)/bin/,tsactl ollama-sim tsa-load tsa-simulate) $(DESTDIR)$(UNITDIR)/tsa.service \

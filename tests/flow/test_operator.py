@@ -1,6 +1,7 @@
 """What an operator types, and what goes wrong."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -130,9 +131,19 @@ def test_check_only(tmp_path):
     assert r.returncode == 1 and 'bad.conf:3:' in r.stderr + r.stdout
 
 
-def test_the_shipped_example_is_good():
-    r = subprocess.run([BUILD / 'tsad', '-n', '-c', ROOT / 'etc/tsa.conf'], capture_output=True, text=True, timeout=10)
-    assert r.returncode == 0, r.stdout + r.stderr
+def test_what_is_shipped_starts_as_it_stands(tmp_path):
+    """The registry and the tree of categories are in use, and nothing of the three files earns a message."""
+    text = (ROOT / 'etc/tsa.conf').read_text()
+    for name in ('models.json', 'task_categories.json'):
+        assert f'= "/etc/tsa/{name}"' in text
+        shutil.copy(ROOT / 'etc' / name, tmp_path)
+    conf = tmp_path / 'tsa.conf'
+    conf.write_text(text.replace('"/etc/tsa/', f'"{tmp_path}/'))
+    r = subprocess.run([BUILD / 'tsad', '-n', '-c', conf], capture_output=True, text=True, timeout=10)
+    assert r.returncode == 0 and r.stderr.count('\n') == 1 and 'the configuration is good: 1 instance' in r.stderr, r
+    (tmp_path / 'models.json').write_text('{"models": 5}')
+    r = subprocess.run([BUILD / 'tsad', '-n', '-c', conf], capture_output=True, text=True, timeout=10)
+    assert r.returncode == 1 and 'models.json:1:' in r.stderr, r
 
 
 def test_two_routers_share_the_port_and_the_places(sims, fabrics):

@@ -471,7 +471,51 @@ static void the_examples_load(void **state)
 	assert_int_equal(report.n, 0);
 	assert_int_equal(c->n_instances, 1);
 	assert_string_equal(c->instances[0].addr.text, "127.0.0.1:11434");
+	assert_string_equal(c->routing.registry, "/etc/tsa/models.json");
+	assert_string_equal(c->routing.categories, "/etc/tsa/task_categories.json");
 	conf_destroy(&c);
+}
+
+/* A line that was commented out begins with # and the statement; one that explains has a blank between. */
+static void example_uncomment(const char *name)
+{
+	static char text[16384];
+	FILE *f = fopen("etc/tsa.conf", "re");
+	char *to = text;
+
+	assert_non_null(f);
+	while (fgets(to, (int)(sizeof(text) - (size_t)(to - text)), f)) {
+		if (to[0] == '#' && to[1] != ' ' && to[1] != '\n')
+			to[0] = ' ';
+		to += strlen(to);
+	}
+	assert_true(feof(f));
+	fclose(f);
+	file_write(name, 0644, text);
+}
+
+static void what_the_example_shows_is_the_default(void **state)
+{
+	struct conf *shown = NULL, *shipped = NULL;
+
+	(void)state;
+	example_uncomment("tsa.conf");
+	assert_int_equal(load(&shown), 0);
+	assert_int_equal(conf_load("etc/tsa.conf", &shipped, &report), 0);
+	/* what it says of itself that it is an example, or that it has no value by default */
+	assert_string_equal(shown->default_model, "llama3.2:3b");
+	assert_string_equal(shown->user, "tsa");
+	assert_string_equal(shown->group, "tsa");
+	assert_string_equal(shown->state_dir, "/run/tsa");
+	assert_string_equal(shown->routing.automatic.hook.path, "/augment");
+	assert_int_equal(shown->n_rules, 1);
+	shown->routing.automatic.hook = shipped->routing.automatic.hook;
+	assert_memory_equal(&shown->routing, &shipped->routing, sizeof(shown->routing));
+	assert_memory_equal(&shown->manage, &shipped->manage, offsetof(struct conf, routing) - offsetof(struct conf, manage));
+	assert_int_equal(shown->routers, shipped->routers);
+	assert_string_equal(shown->log_level, shipped->log_level);
+	conf_destroy(&shown);
+	conf_destroy(&shipped);
 }
 
 int main(void)
@@ -488,6 +532,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(untrusted_files_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_messages_than_fit_are_counted, setup, teardown),
 		cmocka_unit_test(the_examples_load),
+		cmocka_unit_test_setup_teardown(what_the_example_shows_is_the_default, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
