@@ -16,19 +16,24 @@ static bool is_gone(int err)
 	return err == -EPIPE || err == -ECONNRESET || err == -ENOTCONN;
 }
 
-static int send_with(struct sup_child *c, enum proc_type type, uint32_t flags, uint64_t arg, const void *payload, size_t len,
+static int send_with(const struct sup_child *c, enum proc_type type, uint32_t flags, uint64_t arg, const void *payload, size_t len,
 		     const int *fds, unsigned n_fds)
 {
-	int err = c->orders < 0 ? -ENOTCONN : proc_send(c->orders, type, c->gen, flags, arg, payload, len, fds, n_fds);
+	return c->orders < 0 ? -ENOTCONN : proc_send(c->orders, type, c->gen, flags, arg, payload, len, fds, n_fds);
+}
 
+static void warn(const struct sup_child *c, int err)
+{
 	if (err < 0 && !is_gone(err))
 		log_warning("%s: cannot send it an order: %s", c->label, strerror(-err));
-	return err;
 }
 
 int sup_orders_send(struct sup_child *c, enum proc_type type, uint32_t flags, uint64_t arg, const void *payload, size_t len)
 {
-	return send_with(c, type, flags, arg, payload, len, NULL, 0);
+	int err = send_with(c, type, flags, arg, payload, len, NULL, 0);
+
+	warn(c, err);
+	return err;
 }
 
 static int own_file(const struct sup_child *c)
@@ -100,10 +105,13 @@ static int send_listen(struct sup_child *c)
 }
 
 /* A child that does not read falls behind, and so does one for whom there is no memory or descriptor at the moment; the tick tries
- * again, and a missing pong ends it in the end. */
+ * again, and a missing pong ends it in the end.  A full socket is no news: two configurations of a router fill it, and a start that
+ * takes children over has three. */
 static void note(struct sup_child *c, int err)
 {
 	c->behind = err < 0 && !is_gone(err);
+	if (err != -EAGAIN)
+		warn(c, err);
 }
 
 void sup_orders_board(struct sup_child *c)
@@ -143,7 +151,7 @@ void sup_orders_welcome(struct sup_child *c)
 void sup_orders_stop(struct sup_child *c)
 {
 	if (c->orders >= 0)
-		note(c, sup_orders_send(c, PROC_STOP, 0, c->drain_ns / NS_PER_MS, NULL, 0));
+		note(c, send_with(c, PROC_STOP, 0, c->drain_ns / NS_PER_MS, NULL, 0, NULL, 0));
 }
 
 void sup_orders_catch_up(struct sup_child *c)

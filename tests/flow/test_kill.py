@@ -106,6 +106,7 @@ def test_killing_the_supervisor_fails_no_request_and_the_next_one_adopts(sims, f
     after = f.status()
     assert [r['pid'] for r in after['routers']] == [r['pid'] for r in before['routers']], 'the router was adopted, not replaced'
     assert [i['worker_pid'] for i in after['instances']] == [i['worker_pid'] for i in before['instances']]
+    assert 'cannot send it an order' not in f.tsad.text(), 'what will be sent again is no news'
     assert f.stop() == 0
     assert not any(alive(r['pid']) for r in after['routers'])
 
