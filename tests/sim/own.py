@@ -562,6 +562,22 @@ def faults_strike_once_and_as_told():
 
 
 @check
+def what_hangs_goes_on_when_it_is_released():
+    with Server("--fast", "--tokens", "9") as server:
+        server.load("sim-chat")
+        for stream in (True, False):
+            server.fault(kind="hang-stream", after_chunks=2 if stream else 0)
+            client = wire.Client(server.port)
+            client.send(post("/api/generate", {**prompt("x"), "stream": stream}))
+            server.wait(lambda s: s["held"] == 1, "silence")
+            server.call("POST", "/sim/release")
+            got = wire.exchange(client, b"", "POST")
+            client.close()
+            equal((lines(got)[-1]["done"], lines(got)[-1]["eval_count"]), (True, 9))
+            equal(server.stats()["held"], 0)
+
+
+@check
 def faults_can_be_meant_for_a_model_or_a_route():
     with Server("--fast", "--fault", "kind=busy,model=sim-chat,count=0") as server:
         equal(ask(server, post("/api/generate", {"model": "sim-chat"}))["status"], 503)

@@ -136,7 +136,7 @@ struct sim_ex {
 	struct sim_gen gen;
 	struct sim_fault *fault;
 	uint32_t fault_after;
-	bool fault_stuck; /* silent for ever, holding its slot */
+	bool fault_stuck; /* silent until it is released, holding its slot */
 
 	/* what a dialect needs between items */
 	char id[40];

@@ -322,3 +322,19 @@ void sim_fault_clear(struct sim_inst *in)
 	if (r->wedged && r->state == RUNNER_READY && !r->pid)
 		sim_sched_wedge(r, false);
 }
+
+void sim_fault_release(struct sim_inst *in)
+{
+	struct sim_runner *r;
+	struct sim_ex *ex;
+
+	TAILQ_FOREACH(r, &in->runners, link)
+	TAILQ_FOREACH(ex, &r->admitted, rlink)
+	{
+		if (!ex->fault_stuck)
+			continue;
+		ex->fault_stuck = false;
+		ex->fault = NULL;
+		sim_ex_timer(ex, clock_now_ns(), sim_gen_resume);
+	}
+}

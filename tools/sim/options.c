@@ -49,7 +49,8 @@ static const char usage[] =
 	"  --help\n"
 	"\n"
 	"A prompt may steer its answer: sim:tokens=N  sim:delay=20ms  sim:echo=TEXT\n"
-	"Control: GET /sim  GET /sim/stats  POST /sim/fault  POST /sim/reset   Environment: OLLAMA_SIM_ARGS = more options\n"
+	"Control: GET /sim  GET /sim/stats  POST /sim/fault  POST /sim/release  POST /sim/reset\n"
+	"Environment: OLLAMA_SIM_ARGS = more options\n"
 	"See ollama-sim(1).\n";
 
 enum option_id {

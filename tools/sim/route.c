@@ -44,6 +44,7 @@ const struct sim_route sim_routes[] = {
 	{"GET", "/sim", BODY_NONE, &dialect_plain, handle_sim, false},
 	{"GET", "/sim/stats", BODY_NONE, &dialect_plain, handle_sim_stats, false},
 	{"POST", "/sim/fault", BODY_JSON, &dialect_plain, handle_sim_fault, false},
+	{"POST", "/sim/release", BODY_RAW, &dialect_plain, handle_sim_release, false},
 	{"POST", "/sim/reset", BODY_RAW, &dialect_plain, handle_sim_reset, false},
 };
 const size_t sim_routes_n = sizeof(sim_routes) / sizeof(sim_routes[0]);

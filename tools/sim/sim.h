@@ -117,6 +117,7 @@ void handle_sim(struct sim_ex *ex);
 void handle_sim_stats(struct sim_ex *ex);
 void handle_sim_fault(struct sim_ex *ex);
 void handle_sim_reset(struct sim_ex *ex);
+void handle_sim_release(struct sim_ex *ex);
 
 /* --- requests (request.c, schema.c) ----------------------------------------------------------------------------------- */
 
@@ -231,6 +232,8 @@ bool sim_fault_at_item(struct sim_ex *ex);
 /* A load is about to begin.  True, and a copy of the fault, when one strikes it. */
 bool sim_fault_at_load(struct sim_inst *in, const struct sim_model_conf *m, struct sim_fault *out);
 void sim_fault_clear(struct sim_inst *in);
+/* Answers that hang in their middle go on; what has come due meanwhile comes at once. */
+void sim_fault_release(struct sim_inst *in);
 
 struct sim_route_stats {
 	uint64_t requests;

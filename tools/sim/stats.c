@@ -139,6 +139,19 @@ static void runners_write(struct buf *b, struct sim_inst *in)
 	buf_lit(b, "]");
 }
 
+/* Answers that a fault silenced in their middle. */
+static unsigned held_count(const struct sim_inst *in)
+{
+	const struct sim_runner *r;
+	const struct sim_ex *ex;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(r, &in->runners, link)
+	TAILQ_FOREACH(ex, &r->admitted, rlink)
+	n += ex->fault_stuck;
+	return n;
+}
+
 void handle_sim_stats(struct sim_ex *ex)
 {
 	struct sim_inst *in = ex->in;
@@ -154,10 +167,10 @@ void handle_sim_stats(struct sim_ex *ex)
 		   (unsigned long long)s->active, fds_count(), (unsigned long long)s->leaked);
 	buf_printf(b,
 		   ",\"generations\":{\"started\":%llu,\"finished\":%llu,\"cancelled\":%llu,\"broken\":%llu,\"tokens\":%llu}"
-		   ",\"loads\":{\"started\":%llu,\"finished\":%llu,\"unloads\":%llu},\"queued\":%u,\"refused_busy\":%llu",
+		   ",\"loads\":{\"started\":%llu,\"finished\":%llu,\"unloads\":%llu},\"queued\":%u,\"held\":%u,\"refused_busy\":%llu",
 		   (unsigned long long)s->gens_started, (unsigned long long)s->gens_finished, (unsigned long long)s->gens_cancelled,
 		   (unsigned long long)s->gens_broken, (unsigned long long)s->tokens, (unsigned long long)s->loads_started,
-		   (unsigned long long)s->loads_finished, (unsigned long long)s->unloads, sim_sched_queued(in),
+		   (unsigned long long)s->loads_finished, (unsigned long long)s->unloads, sim_sched_queued(in), held_count(in),
 		   (unsigned long long)s->refused_busy);
 	runners_write(b, in);
 	buf_lit(b, ",\"routes\":{");
@@ -183,6 +196,12 @@ void handle_sim_fault(struct sim_ex *ex)
 		sim_ex_fail(ex, 400, why.text);
 	else
 		resp_full(ex, 200, JSON_TYPE, SPAN_LIT("{\"ok\":true}\n"));
+}
+
+void handle_sim_release(struct sim_ex *ex)
+{
+	sim_fault_release(ex->in);
+	resp_full(ex, 200, JSON_TYPE, SPAN_LIT("{\"ok\":true}\n"));
 }
 
 /* Faults and counters go; with ?runners every idle runner goes too. */
