@@ -16,6 +16,7 @@ OWNER, VITAL, HOST, ROUTER = 1, 2, 3, 4  # enum shm_kind
 FILE_OF = {OWNER: 'shm_owner_file', VITAL: 'shm_vital_file', HOST: 'shm_host_file', ROUTER: 'shm_router_file'}
 STAMP_BYTES = 128
 M64 = (1 << 64) - 1
+PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))
 
 
 def layout():
@@ -56,19 +57,28 @@ def line_sum(words):
 
 
 class Board:
-    """Every file of the board that supervisor `pid` holds now, mapped for writing."""
+    """Every file of the board that supervisor `pid` holds now, mapped for writing.  While it makes a new one some may be missing: they come."""
 
     def __init__(self, pid, slots=2, routers=1):
-        self.maps = {}
+        self.maps, until = {}, time.monotonic() + 10 * PATIENCE
+        wanted = {OWNER: 1, VITAL: slots, HOST: 1, ROUTER: routers}
+        while True:
+            self.look(pid, wanted)
+            if len(self.maps) == sum(wanted.values()):
+                return
+            assert time.monotonic() < until, f'the board of {pid} stays incomplete: {sorted(self.maps)}'
+            time.sleep(0.005)
+
+    def look(self, pid, wanted):
         for fd in os.listdir(f'/proc/{pid}/fd'):
             path = f'/proc/{pid}/fd/{fd}'
             m = None
             with contextlib.suppress(OSError):
                 m = re.match(r'/memfd:tsa-board-(\d+)-(\d+)', os.readlink(path))
             key = m and (int(m[1]), int(m[2]))
-            if not key or key in self.maps or key[1] >= {VITAL: slots, ROUTER: routers}.get(key[0], 1):
+            if not key or key in self.maps or key[1] >= wanted[key[0]]:
                 continue
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, ValueError):  # it has gone, or has no size yet
                 self.maps[key] = self.map(path)
 
     @staticmethod
@@ -151,15 +161,12 @@ def vandal_sweep(pid, until, rnd, pause_s):
     for key in todo:
         for start in range(0, bytes_used(key), 128):
             board = Board(pid) if start % 8192 == 0 else board
-            if key not in board.maps:
-                board = Board(pid)
             m = board[key]
             for i in range(start, min(start + 128, bytes_used(key))):
                 m[i] ^= 0xff
                 done += 1
             due = begun + (until - begun) * done / total
-            if due > time.monotonic():
-                time.sleep(due - time.monotonic())
+            time.sleep(max(0, due - time.monotonic()))
     return done
 
 

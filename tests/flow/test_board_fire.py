@@ -99,19 +99,32 @@ def address(port):
 
 def vandalise(f, how, seconds, seed):
     """The vandal at work, and tsactl looking at what it does."""
-    p = subprocess.Popen([sys.executable, boardfiles.__file__, str(f.tsad.pid), how, str(seconds), str(seed)], stdout=subprocess.PIPE, text=True)
+    log = f.tmp / f'vandal-{how}.log'
+    p = subprocess.Popen([sys.executable, boardfiles.__file__, str(f.tsad.pid), how, str(seconds), str(seed)], stdout=log.open('w'),
+                         stderr=subprocess.STDOUT)
+    try:
+        looks = tsactl_looks(f, p)
+    finally:
+        p.kill()
+        p.wait()
+    assert p.returncode == 0, log.read_text()
+    out = json.loads(log.read_text())
+    print(f'{how}: {out["blows"]} blows, {looks} looks by tsactl')
+    return out['blows']
+
+
+def tsactl_looks(f, vandal):
+    """As long as he is at work: no crash, and JSON whenever it says that it has an answer."""
     looks = 0
-    while p.poll() is None:
+    while vandal.poll() is None:
         for words in (['-j', 'status'], ['status'], ['instance', 'i0']):
             r = subprocess.run([BUILD / 'tsactl', '--state', f.state, *words], capture_output=True, timeout=20 * PATIENCE)
             assert r.returncode >= 0 and b'Sanitizer' not in r.stderr and b'runtime error' not in r.stderr, (words, r)
-            if words[0] == '-j' and r.returncode == 0:
-                json.loads(r.stdout)
+            if words[0] == '-j':
+                answer = json.loads(r.stdout)
+                assert r.returncode == 0 or answer['error'], (words, r)
             looks += 1
-    out = json.loads(p.stdout.read())
-    assert p.returncode == 0
-    print(f'{how}: {out["blows"]} blows, {looks} looks by tsactl')
-    return out['blows']
+    return looks
 
 
 def whole_again(f, before):
