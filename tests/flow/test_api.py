@@ -573,8 +573,8 @@ def test_feedback_in_a_body(pair):
                                                       ('less_than_equal', ['body', 'confidence_score'])]
     for _ in range(230):
         ask(f.port, '/api/feedback', base)
-    o = ask(f.port, '/api/feedback/recent?limit=1000')
-    assert [x['id'] for x in o['feedback']] == list(range(232, 32, -1))
+    for query, last in (('?limit=1000', 32), ('', 182)):
+        assert [x['id'] for x in ask(f.port, '/api/feedback/recent' + query)['feedback']] == list(range(232, last, -1))
 
 
 def test_ratings_move_requests(sims, fabrics):

@@ -23,12 +23,12 @@ PUZZLE = ('Five houses in a row are painted in five colours, and five people of 
 
 
 class Auto(Fabric):
-    def __init__(self, tmp, fleet=FLEET, more='', registry=True, own=None, **kw):
+    def __init__(self, tmp, fleet=FLEET, more='', registry=True, own=None, context=None, **kw):
         self.sims = {}
         text = ''
         for name, models in fleet.items():
             args = [a for m in models for a in ('--model', m.replace(',', ',' + SPEC + ',', 1) if ',' in m else f'{m},{SPEC}')]
-            self.sims[name] = Sim(tmp, args=args)
+            self.sims[name] = Sim(tmp, args=args + (['--context-length', context[name]] if context else []))
             text += f'instance "{name}" {{\n\turl = "http://127.0.0.1:{self.sims[name].port}"\n\tslots = 2\n{(own or {}).get(name, "")}}}\n'
         self.instances = text
         self.registry, self.tree = tmp / 'models.json', tmp / 'categories.json'
