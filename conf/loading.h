@@ -151,6 +151,8 @@ int conf_environment_file(struct conf_instance *inst, const char *path, struct w
 
 /* What `ollama list` may show.  0 or -EINVAL. */
 int conf_model_check(const char *text, struct why *why);
+/* One more word of fewer than `size` bytes into a list of such with room for it.  0; -EINVAL with `why`: it is there. */
+int conf_list_add(char *list, unsigned *n, size_t size, const char *text, struct why *why);
 
 /* Kinds of values that placing requests needs: see take_routing.c. */
 int conf_take_selection(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why);

@@ -158,6 +158,15 @@ static int take_model(const struct conf_keyword *k, void *target, void *member, 
 	return conf_model_check(text, why) < 0 ? -EINVAL : text_put(k, member, text);
 }
 
+int conf_list_add(char *list, unsigned *n, size_t size, const char *text, struct why *why)
+{
+	for (unsigned i = 0; i < *n; i++)
+		if (strcmp(list + i * size, text) == 0)
+			return why_set(why, -EINVAL, "\"%.60s\" is named twice; take one out", text);
+	snprintf(list + (*n)++ * size, size, "%s", text);
+	return 0;
+}
+
 static int take_models(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why)
 {
 	struct conf_instance *inst = target;
@@ -165,11 +174,7 @@ static int take_models(const struct conf_keyword *k, void *target, void *member,
 	(void)k, (void)member;
 	if (conf_model_check(text, why) < 0)
 		return -EINVAL;
-	for (unsigned i = 0; i < inst->n_models; i++)
-		if (strcmp(inst->models[i], text) == 0)
-			return why_set(why, -EINVAL, "\"%.60s\" is named twice; take one out", text);
-	snprintf(inst->models[inst->n_models++], sizeof(inst->models[0]), "%s", text);
-	return 0;
+	return conf_list_add((char *)inst->models, &inst->n_models, sizeof(inst->models[0]), text, why);
 }
 
 static int take_tags(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why)
@@ -180,11 +185,7 @@ static int take_tags(const struct conf_keyword *k, void *target, void *member, c
 	if (!scan_name_ok(text, sizeof(inst->tags[0]) - 1))
 		return why_set(why, -EINVAL, "\"%.40s\" is not a tag; write up to %zu letters, digits, - _ and .", text,
 			       sizeof(inst->tags[0]) - 1);
-	for (unsigned i = 0; i < inst->n_tags; i++)
-		if (strcmp(inst->tags[i], text) == 0)
-			return why_set(why, -EINVAL, "\"%.40s\" is named twice; take one out", text);
-	snprintf(inst->tags[inst->n_tags++], sizeof(inst->tags[0]), "%s", text);
-	return 0;
+	return conf_list_add((char *)inst->tags, &inst->n_tags, sizeof(inst->tags[0]), text, why);
 }
 
 static int take_listen(const struct conf_keyword *k, void *target, void *member, const char *text, struct why *why)

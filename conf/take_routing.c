@@ -213,9 +213,5 @@ int conf_take_categories(const struct conf_keyword *k, void *target, void *membe
 	if (!scan_name_ok(text, sizeof(rule->categories[0]) - 1))
 		return why_set(why, -EINVAL, "\"%.40s\" is no category; write up to %zu letters, digits, - _ and .", text,
 			       sizeof(rule->categories[0]) - 1);
-	for (unsigned i = 0; i < rule->n_categories; i++)
-		if (strcmp(rule->categories[i], text) == 0)
-			return why_set(why, -EINVAL, "\"%.40s\" is named twice; take one out", text);
-	snprintf(rule->categories[rule->n_categories++], sizeof(rule->categories[0]), "%s", text);
-	return 0;
+	return conf_list_add((char *)rule->categories, &rule->n_categories, sizeof(rule->categories[0]), text, why);
 }
