@@ -15,71 +15,65 @@
 
 static const uint64_t two[] = {4096, 16384}, unknown[] = {0, 4096}, none[] = {0, 0};
 
+static const struct {
+	enum reload_policy policy;
+	struct reload_asked asked;
+	const uint64_t *contexts;
+	unsigned n;
+	enum reload_verdict verdict;
+	uint64_t need, given;
+	const char *text; /* adjusted or refused */
+} rows[] = {
+	{RELOAD_REFUSE, {0}, two, 2, RELOAD_AS_IS, 0, 0, ""},
+	/* clamp: whoever gets it, it is at least the shortest */
+	{RELOAD_CLAMP, {CTX, 8192}, two, 2, RELOAD_ADJUST, 0, 4096, "num_ctx=4096"},
+	{RELOAD_CLAMP, {CTX, 4096}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_CLAMP, {CTX | THREADS, 2048}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx, num_thread"},
+	{RELOAD_CLAMP, {CTX, 8192}, unknown, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_CLAMP, {CTX, 8192}, NULL, 0, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_CLAMP, {CTX, -1}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	/* route: to those that have it, else to those with most */
+	{RELOAD_ROUTE, {CTX, 8192}, two, 2, RELOAD_ADJUST, 8192, 0, "num_ctx"},
+	{RELOAD_ROUTE, {CTX, 2048}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_ROUTE, {CTX, 32768}, two, 2, RELOAD_ADJUST, 16384, 16384, "num_ctx=16384"},
+	{RELOAD_ROUTE, {CTX, 4000}, unknown, 2, RELOAD_ADJUST, 4000, 0, "num_ctx"},
+	{RELOAD_ROUTE, {CTX, 8192}, unknown, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_ROUTE, {CTX, 8192}, none, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_ROUTE, {CTX, 8192}, NULL, 0, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_ROUTE, {GPU | THREADS, 0, 99}, two, 2, RELOAD_ADJUST, 0, 0, "num_gpu, num_thread"},
+	/* refuse: what cannot be had; what can be had is had from those that have it */
+	{RELOAD_REFUSE,
+	 {CTX, 32768},
+	 two,
+	 2,
+	 RELOAD_NO,
+	 0,
+	 16384,
+	 "num_ctx is more than the 16384 tokens this model has here; write at most 16384, or leave it out"},
+	{RELOAD_REFUSE, {CTX, 8192}, two, 2, RELOAD_ADJUST, 8192, 0, "num_ctx"},
+	{RELOAD_REFUSE, {CTX, 8192}, none, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
+	{RELOAD_REFUSE, {GPU, 0, -1}, two, 2, RELOAD_ADJUST, 0, 0, "num_gpu"},
+	{RELOAD_REFUSE,
+	 {CTX | THREADS, 2048},
+	 two,
+	 2,
+	 RELOAD_NO,
+	 0,
+	 0,
+	 "num_thread would load the model anew for everybody; leave it out"},
+	{RELOAD_REFUSE, {GPU, 0, 0}, NULL, 0, RELOAD_NO, 0, 0, "num_gpu would load the model anew for everybody; leave it out"},
+	{RELOAD_REFUSE,
+	 {1U << RELOAD_SHIFT},
+	 two,
+	 2,
+	 RELOAD_NO,
+	 0,
+	 0,
+	 "shift would load the model anew for everybody; leave it out"},
+};
+
 static void policies(void **state)
 {
-	static const struct {
-		enum reload_policy policy;
-		struct reload_asked asked;
-		const uint64_t *contexts;
-		unsigned n;
-		enum reload_verdict verdict;
-		uint64_t need, given;
-		const char *text; /* adjusted or refused */
-	} rows[] = {
-		{RELOAD_REFUSE, {0}, two, 2, RELOAD_AS_IS, 0, 0, ""},
-		/* clamp: whoever gets it, it is at least the shortest */
-		{RELOAD_CLAMP, {CTX, 8192}, two, 2, RELOAD_ADJUST, 0, 4096, "num_ctx=4096"},
-		{RELOAD_CLAMP, {CTX, 4096}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_CLAMP, {CTX | THREADS, 2048}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx, num_thread"},
-		{RELOAD_CLAMP, {CTX, 8192}, unknown, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_CLAMP, {CTX, 8192}, NULL, 0, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_CLAMP, {CTX, -1}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		/* route: to those that have it, else to those with most */
-		{RELOAD_ROUTE, {CTX, 8192}, two, 2, RELOAD_ADJUST, 8192, 0, "num_ctx"},
-		{RELOAD_ROUTE, {CTX, 2048}, two, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_ROUTE, {CTX, 32768}, two, 2, RELOAD_ADJUST, 16384, 16384, "num_ctx=16384"},
-		{RELOAD_ROUTE, {CTX, 4000}, unknown, 2, RELOAD_ADJUST, 4000, 0, "num_ctx"},
-		{RELOAD_ROUTE, {CTX, 8192}, unknown, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_ROUTE, {CTX, 8192}, none, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_ROUTE, {CTX, 8192}, NULL, 0, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_ROUTE, {GPU | THREADS, 0, 99}, two, 2, RELOAD_ADJUST, 0, 0, "num_gpu, num_thread"},
-		/* refuse: what cannot be had; what can be had is had from those that have it */
-		{RELOAD_REFUSE,
-		 {CTX, 32768},
-		 two,
-		 2,
-		 RELOAD_NO,
-		 0,
-		 16384,
-		 "num_ctx is more than the 16384 tokens this model has here; write at most 16384, or leave it out"},
-		{RELOAD_REFUSE, {CTX, 8192}, two, 2, RELOAD_ADJUST, 8192, 0, "num_ctx"},
-		{RELOAD_REFUSE, {CTX, 8192}, none, 2, RELOAD_ADJUST, 0, 0, "num_ctx"},
-		{RELOAD_REFUSE, {GPU, 0, -1}, two, 2, RELOAD_ADJUST, 0, 0, "num_gpu"},
-		{RELOAD_REFUSE,
-		 {CTX | THREADS, 2048},
-		 two,
-		 2,
-		 RELOAD_NO,
-		 0,
-		 0,
-		 "num_thread would load the model anew for everybody; leave it out"},
-		{RELOAD_REFUSE,
-		 {GPU, 0, 0},
-		 NULL,
-		 0,
-		 RELOAD_NO,
-		 0,
-		 0,
-		 "num_gpu would load the model anew for everybody; leave it out"},
-		{RELOAD_REFUSE,
-		 {1U << RELOAD_SHIFT},
-		 two,
-		 2,
-		 RELOAD_NO,
-		 0,
-		 0,
-		 "shift would load the model anew for everybody; leave it out"},
-	};
 	struct reload_result r;
 	char buf[128];
 
