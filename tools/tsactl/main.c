@@ -105,7 +105,9 @@ int run_version(const struct options *o, const struct command *c, const char *co
 
 static void help_print(FILE *to)
 {
-	fprintf(to, "usage: tsactl [--state DIR] [-j] [-o COLUMN,...] [--wait] [--timeout TIME] VERB [NAME [MODEL]]\n\n");
+	fprintf(to, "usage: tsactl [--state DIR] [-j] [-o COLUMN,...] [--wait] [--timeout TIME] VERB [NAME [MODEL]]\n"
+		    "       tsactl [--state DIR] [-j] [--config FILE] doctor\n"
+		    "       tsactl [--weights FILE] classify\n\n");
 	for (unsigned i = 0; i < n_commands; i++)
 		fprintf(to, "  %-10s%-24s%s\n", commands[i].word, commands[i].args, commands[i].help);
 	fprintf(to, "\nWords shorten to any unambiguous beginning.  -j prints JSON; --wait returns when the order has had its "
