@@ -332,7 +332,8 @@ def test_interactive_goes_before_normal_before_batch(narrow):
     waited = {x[0]: x[2] for x in got}
     assert int(waited['batch']['x-tsa-queue-position']) == 1 and int(waited['interactive']['x-tsa-queue-position']) == 1
     assert int(waited['batch']['x-tsa-queue-ms']) >= int(waited['interactive']['x-tsa-queue-ms'])
-    assert 'x-tsa-queue-position' not in waited['holder']
+    assert not {'x-tsa-queue-position', 'x-tsa-queue-estimate-ms'} & set(waited['holder'])
+    assert all(0 <= int(waited[label]['x-tsa-queue-estimate-ms']) < 60000 for label in ('batch', 'normal', 'interactive'))
 
 
 def test_an_unknown_priority_is_refused(narrow):
