@@ -255,11 +255,13 @@ static const struct span TOP_KEYS[VIEW_KEY_COUNT] = {
 #undef VIEW_KEY
 };
 
-static const struct span RELOAD_KEYS[] = {
-	{"num_ctx", 7},     {"num_batch", 9},          {"num_gpu", 7}, {"main_gpu", 8}, {"use_mmap", 8},
-	{"num_thread", 10}, {"draft_num_predict", 17},
+/* Those whose change reloads, and behind them what bounds the answer. */
+static const struct span OPTION_KEYS[] = {
+	{"num_ctx", 7},     {"num_batch", 9},          {"num_gpu", 7},     {"main_gpu", 8}, {"use_mmap", 8},
+	{"num_thread", 10}, {"draft_num_predict", 17}, {"num_predict", 11},
 };
-_Static_assert(ARRAY_SIZE(RELOAD_KEYS) <= VIEW_ADJUST_MAX, "make VIEW_ADJUST_MAX larger");
+#define RELOAD_KEYS (ARRAY_SIZE(OPTION_KEYS) - 1)
+_Static_assert(RELOAD_KEYS <= VIEW_ADJUST_MAX, "make VIEW_ADJUST_MAX larger");
 
 #define KEY_BYTES_MAX 24 /* longer than any key above */
 
@@ -377,8 +379,10 @@ static enum view_fault option_value(struct cursor *c, unsigned key, struct view 
 	blanks_skip(c);
 	from = c->p;
 	fault = value_skip(c, 2);
-	if (fault == VIEW_OK && key < ARRAY_SIZE(RELOAD_KEYS))
-		out->reload[out->n_reload++] = (struct view_option){RELOAD_KEYS[key].p, {from, (size_t)(c->p - from)}};
+	if (fault == VIEW_OK && key < RELOAD_KEYS)
+		out->reload[out->n_reload++] = (struct view_option){OPTION_KEYS[key].p, {from, (size_t)(c->p - from)}};
+	else if (fault == VIEW_OK && key == RELOAD_KEYS)
+		out->num_predict = (struct span){from, (size_t)(c->p - from)};
 	return fault;
 }
 
@@ -426,7 +430,7 @@ static enum view_fault object_scan(struct cursor *c, const struct span *keys, un
 
 static enum view_fault options_scan(struct cursor *c, struct view *out)
 {
-	return object_scan(c, RELOAD_KEYS, ARRAY_SIZE(RELOAD_KEYS), option_value, out);
+	return object_scan(c, OPTION_KEYS, ARRAY_SIZE(OPTION_KEYS), option_value, out);
 }
 
 static enum view_fault body_scan(struct cursor *c, struct view *out)

@@ -43,6 +43,7 @@ struct view {
 	struct view_option
 		reload[VIEW_ADJUST_MAX]; /* num_ctx, num_batch, num_gpu, main_gpu, use_mmap, num_thread, draft_num_predict */
 	unsigned n_reload;
+	struct span num_predict; /* the value of that option, .p NULL where it is absent */
 	uint64_t text_bytes; /* bytes inside string values anywhere: the cheap measure of prompt length */
 };
 

@@ -179,12 +179,17 @@ static bool asks_unload(const struct exchange *x, const struct view *v)
 			 (keep->kind == VIEW_STRING && (span_eq(keep->raw, SPAN_LIT("\"0\"")) || span_eq(keep->raw, SPAN_LIT("\"0s\"")))));
 }
 
-/* The answer's limit; 0: none. */
-static uint32_t most_tokens(const struct view_value *v)
+/* The answer's limit, where the dialect has it and Ollama obeys it; 0: none.  (It ignores max_completion_tokens, and takes zero and less
+ * for no limit.) */
+static uint32_t most_tokens(const struct exchange *x, const struct view *v)
 {
-	unsigned long long n = v->kind == VIEW_NUMBER && v->raw.p[0] != '-' ? strtoull(v->raw.p, NULL, 10) : 0;
+	struct span raw = v->num_predict;
+	double n;
 
-	return n < UINT32_MAX ? (uint32_t)n : 0;
+	if (x->route->dialect != DIALECT_NATIVE)
+		raw = v->at[x->route->id == ROUTE_ID_V1_RESPONSES ? VIEW_K_MAX_OUTPUT_TOKENS : VIEW_K_MAX_TOKENS].raw;
+	n = raw.n ? strtod(raw.p, NULL) : 0; /* a value of another kind is no number: 0 */
+	return n >= 1 && n < UINT32_MAX ? (uint32_t)n : 0;
 }
 
 static bool look_json(struct exchange *x)
@@ -210,7 +215,7 @@ static bool look_json(struct exchange *x)
 	x->embed = is_embed_route(x->route);
 	x->stream = v.at[VIEW_K_STREAM].kind == VIEW_TRUE || (v.at[VIEW_K_STREAM].kind <= VIEW_NULL && x->route->default_stream);
 	x->text_bytes = v.text_bytes;
-	x->most_tokens = most_tokens(&v.at[VIEW_K_MAX_TOKENS]);
+	x->most_tokens = most_tokens(x, &v);
 	if (asks_unload(x, &v)) {
 		answer_error(x, 403, 0, "models are loaded and unloaded by tsa; the operator can do it with `tsactl unload NAME MODEL`");
 		return false;

@@ -370,6 +370,25 @@ def test_short_work_goes_first_and_long_work_not_never(narrow):
     assert [x[0] for x in f.crowd.wait_served()] == ['holder', 'short', 'short', 'short', 'long']
 
 
+BOUNDED = {'native': {'options': {'num_predict': 2}}, 'chat': {'path': '/v1/chat/completions', 'max_tokens': 2},
+           'responses': {'path': '/v1/responses', 'input': 'hello', 'max_output_tokens': 2}, 'anthropic': {'path': '/v1/messages', 'max_tokens': 2}}
+UNBOUNDED = {'not native': {'max_tokens': 2}, 'ignored': {'path': '/v1/chat/completions', 'max_completion_tokens': 2},
+             'negative': {'options': {'num_predict': -1}}, 'none': {'options': {'num_predict': 0}}}
+
+
+def test_an_answer_that_is_bounded_is_short_work(narrow):
+    """Whatever was learned of the model's answers, the client's own limit is less: in each dialect's words, and in no other's."""
+    f = narrow()
+    for _ in range(8):
+        assert ask(f.port, prompt='sim:tokens=80')[0] == 200
+    f.hold(2)
+    for n, (label, more) in enumerate({**UNBOUNDED, **BOUNDED}.items()):
+        f.crowd.send(f.port, label, **more)
+        wait_for(lambda n=n: f.counters()['waiting'] == n + 1, 5)
+    got = f.crowd.wait()
+    assert [x[0] for x in got] == ['holder', *BOUNDED, *UNBOUNDED] and {x[1] for x in got} == {200}, got
+
+
 def test_one_tenant_cannot_starve_another(narrow):
     f = narrow()
     f.hold()

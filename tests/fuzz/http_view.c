@@ -11,7 +11,7 @@ static const char *const TOP[VIEW_KEY_COUNT] = {
 #undef VIEW_KEY
 };
 
-static const char *const RELOAD[] = {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"};
+static const char *const OPTIONS[] = {"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "num_predict"};
 
 /* How many members fold to `name`; the first of them. */
 static unsigned members(const struct slow_json *s, const char *name, const struct slow_member **first)
@@ -35,19 +35,23 @@ static void options_check(const struct view *v, const struct slow_member *option
 	if (!options || options->raw[0] != '{')
 		return;
 	CHECK(slow_object(&s, options->raw, options->raw_n, VIEW_DEPTH_MAX - 1));
-	for (size_t i = 0; i < sizeof(RELOAD) / sizeof(RELOAD[0]); i++) {
+	for (size_t i = 0; i < sizeof(OPTIONS) / sizeof(OPTIONS[0]); i++) {
 		const struct slow_member *m;
-		unsigned n = members(&s, RELOAD[i], &m);
+		unsigned n = members(&s, OPTIONS[i], &m);
 
 		*doubled |= n > 1;
 		for (unsigned j = 0; v && j < v->n_reload; j++)
-			if (strcmp(v->reload[j].name, RELOAD[i]) == 0) {
+			if (strcmp(v->reload[j].name, OPTIONS[i]) == 0) {
 				CHECK(m && v->reload[j].raw.p == m->raw && v->reload[j].raw.n == m->raw_n);
 				found++;
 			}
+		if (v && v->num_predict.p && strcmp(OPTIONS[i], "num_predict") == 0) {
+			CHECK(m && v->num_predict.p == m->raw && v->num_predict.n == m->raw_n);
+			found++;
+		}
 		CHECK(!v || s.n == SLOW_MEMBERS_MAX || !m || found);
 	}
-	CHECK(!v || found == v->n_reload);
+	CHECK(!v || found == v->n_reload + (v->num_predict.p != NULL));
 }
 
 static void values_check(const struct view *v, const struct slow_json *s)

@@ -28,6 +28,8 @@ static void facts_of(const struct view *v, char *buf, size_t size)
 		if (v->at[i].kind != VIEW_ABSENT)
 			n += (size_t)snprintf(buf + n, size - n, "%s=%c%s%.*s ", KEYS[i], KINDS[v->at[i].kind], v->at[i].empty ? "e" : "",
 					      SPAN_ARG(v->at[i].raw));
+	if (v->num_predict.p)
+		n += (size_t)snprintf(buf + n, size - n, "num_predict:%.*s ", SPAN_ARG(v->num_predict));
 	for (unsigned i = 0; i < v->n_reload; i++)
 		n += (size_t)snprintf(buf + n, size - n, "%s:%.*s ", v->reload[i].name, SPAN_ARG(v->reload[i].raw));
 	snprintf(buf + n, size - n, "%llu", (unsigned long long)v->text_bytes);
@@ -104,6 +106,8 @@ static struct row SOUND[] = {
 	 "options=O{\"num_ctx\":1,\"temperature\":0.5,\"num_batch\":2,\"num_gpu\":3,\"main_gpu\":4,\"use_mmap\":true,\"num_thread\":6,"
 	 "\"draft_num_predict\":null} num_ctx:1 num_batch:2 num_gpu:3 main_gpu:4 use_mmap:true num_thread:6 draft_num_predict:null 0", 0},
 	{"options fold", RAW("{\"Options\":{\"NUM_CTX\" : [1] }}"), VIEW_OK, "options=O{\"NUM_CTX\" : [1] } num_ctx:[1] 0", 0},
+	{"the limit of an answer", RAW("{\"max_tokens\":1,\"max_output_tokens\":2,\"num_predict\":3,\"options\":{\"NUM_PREDICT\": 4 ,\"num_ctx\":5}}"), VIEW_OK,
+	 "options=O{\"NUM_PREDICT\": 4 ,\"num_ctx\":5} max_tokens=N1 max_output_tokens=N2 num_predict:4 num_ctx:5 0", 0},
 	{"options that are none", RAW("{\"options\":[{\"num_ctx\":1}]}"), VIEW_OK, "options=A[{\"num_ctx\":1}] 0", 0},
 	{"options deeper down", RAW("{\"options\":{\"x\":{\"num_ctx\":1}},\"y\":{\"options\":{\"num_ctx\":1}}}"), VIEW_OK,
 	 "options=O{\"x\":{\"num_ctx\":1}} 0", 0},
