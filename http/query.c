@@ -50,7 +50,7 @@ static int pair_add(struct json_object *o, struct span pair, char *room)
 	struct json_object *text;
 
 	n = unescape((struct span){pair.p, name_n}, room);
-	if (!n || !span_copy(name, sizeof(name), (struct span){room, n}))
+	if (!n || !span_copy(name, sizeof(name), (struct span){room + n, make_utf8(room, n, room + n)}))
 		return 0; /* no name that anybody asks for */
 	n = unescape(value, room);
 	text = json_object_new_string_len(room + n, (int)make_utf8(room, n, room + n));
