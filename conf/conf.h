@@ -125,6 +125,7 @@ struct conf_routing {
 		struct conf_class interactive, normal, batch;
 	} wait;
 	struct {
+		bool     on;
 		double   complexity, confidence, reasoning_share;
 		unsigned window;
 		struct conf_hook hook;

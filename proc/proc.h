@@ -250,11 +250,13 @@ struct proc_weighted {
 
 /* How `auto` is understood. */
 struct proc_automatic {
+	uint32_t on; /* 0: it is the default model */
+	uint32_t window;
 	double complexity, confidence, reasoning_share;
 	double base, benchmarks, only, first, other, unlisted; /* scores */
 	uint64_t hook_ns;
-	uint32_t window;
 	uint32_t n_weights;
+	uint32_t pad;
 	struct proc_weighted weights[32];
 	struct proc_addr hook; /* family 0: none */
 	char hook_path[128];

@@ -1,6 +1,6 @@
 /* Which model, where the client leaves it to tsa: what kind of prompt it is, and who of those there are is best at that.
  *
- * Without weights nothing is classified, and `auto` is the configured default.  One choice costs no allocation; its scratch is static,
+ * Without weights, or where the operator says so, nothing is classified, and `auto` is the configured default.  One choice costs no allocation; its scratch is static,
  * for there is one thread. */
 #include "router/router.h"
 
@@ -297,6 +297,11 @@ const char *auto_category(const struct exchange *x)
 
 /* --- for a request ------------------------------------------------------------------------------------------------------------------ */
 
+static bool prompt_decides(const struct router *r)
+{
+	return r->automatic.classifier && r->conf.routing.automatic.on;
+}
+
 /* Where nothing is classified: the configured default, else a model that is in memory, else any that can chat. */
 static struct model *default_model(struct router *r)
 {
@@ -329,7 +334,7 @@ const struct model *auto_model(struct exchange *x, const struct view *v, bool *a
 
 	*answered = false;
 	shm_add(&r->count->auto_asked, 1);
-	if (!r->automatic.classifier && !x->embed)
+	if (!prompt_decides(r) && !x->embed)
 		return default_model(r);
 	x->automatic = true;
 	if (x->embed) {
@@ -358,7 +363,7 @@ struct model *auto_explain(struct exchange *x, const char *text, size_t n, const
 	*ranking = &result;
 	result.n = 0;
 	x->automatic = true;
-	if (x->r->automatic.classifier) {
+	if (prompt_decides(x->r)) {
 		asked = (struct prompt){.n = n < PROMPT_BYTES ? n : PROMPT_BYTES};
 		memcpy(asked.text, text, asked.n);
 		classify(x, &asked);
@@ -369,7 +374,9 @@ struct model *auto_explain(struct exchange *x, const char *text, size_t n, const
 		x->optional = 0;
 		x->auto_sure = false;
 	}
-	return *k || wish ? choose_for(x, wish) : default_model(x->r);
+	if (!*k && !(wish && (wish->category || x->r->conf.routing.automatic.on)))
+		return default_model(x->r);
+	return choose_for(x, wish);
 }
 
 bool auto_next(struct exchange *x)

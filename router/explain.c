@@ -196,7 +196,9 @@ static struct json_object *prompt_explain(struct router *r, const char *text)
 		put(o, "reasoning", reasoning_json(&r->automatic, ranking));
 		put(o, "models", models_json(r, ranking));
 	} else {
-		put_text(o, "note", "nothing is classified without weights: auto means default_model");
+		put_text(o, "note",
+			 r->automatic.classifier ? "routing.auto.enabled is no: auto means default_model"
+						 : "nothing is classified without weights: auto means default_model");
 	}
 	if (m) {
 		exchange_model(x, m);

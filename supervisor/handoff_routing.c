@@ -29,6 +29,7 @@ static void rule_copy(const struct conf_rule *from, struct proc_rule *to)
 
 static void automatic_copy(const struct conf_routing *from, struct proc_automatic *to)
 {
+	to->on = from->automatic.on;
 	to->complexity = from->automatic.complexity;
 	to->confidence = from->automatic.confidence;
 	to->reasoning_share = from->automatic.reasoning_share;

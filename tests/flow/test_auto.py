@@ -238,6 +238,27 @@ def test_the_operators_word_counts(tmp_path):
         f.stop()
 
 
+def test_the_choice_can_be_switched_off_and_on(tmp_path):
+    f = Auto(tmp_path)
+    try:
+        assert chosen(f, CODE)[0] == CODER
+        assert f.reload('\tauto {\n\t\tenabled = no\n\t}\n', top=f'default_model = "{MATH}"\n').returncode == 0
+        wait_for(lambda: chosen(f, CODE)[0] == MATH, 5)
+        for text in (CODE, SUM, TALK):
+            model, headers = chosen(f, text)
+            assert model == MATH and 'x-tsa-category' not in headers
+        status, body, _ = call(f.port, 'POST', '/api/embed', {'model': 'auto', 'input': CODE})
+        assert status == 200 and json.loads(body)['model'] == EMBED
+        status, body, _ = call(f.port, 'POST', '/api/intelligent-route', {'query': CODE})
+        assert status == 200 and json.loads(body)['selected_model'] == MATH
+        said = json.loads(f.ctl('-j', 'explain', CODE).stdout)
+        assert said['model'] == MATH and 'models' not in said and 'routing.auto.enabled' in said['note']
+        assert f.reload().returncode == 0
+        wait_for(lambda: chosen(f, CODE)[0] == CODER, 5)
+    finally:
+        f.stop()
+
+
 def test_tags_of_instances_reach_the_decision(tmp_path):
     """One model everywhere: who carries the tag of a category that is sure gets its questions; whoever lacks a tag gets the others as well."""
     f = Auto(tmp_path, fleet={'a': [GENERAL], 'b': [GENERAL]}, own={'b': '\ttags = {code}\n'})

@@ -102,7 +102,7 @@ static const char FULL[] =
 	"retries { share = 10% per_second = 0.5 most = 4 } affinity { enabled = no age = 5m entries = 128 headers = {X-Chat, sid} }\n"
 	"wait { bytes = 2MiB work = 40s gamma = 0.02 prompt_weight = 0.5 answer_weight = 3 slack = 100\n"
 	"interactive { wait = 11s handicap = 1s share = 99% } normal { wait = 12s } batch { wait = 13s handicap = 14s share = 10% } }\n"
-	"auto { complexity = 80% confidence = 40% reasoning_share = 7.5% window = 50 hook = http://127.0.0.1:9000/ask hook_timeout = 4s }\n"
+	"auto { enabled = no complexity = 80% confidence = 40% reasoning_share = 7.5% window = 50 hook = http://127.0.0.1:9000/ask hook_timeout = 4s }\n"
 	"scores { base = 40 benchmarks = 60 only = 90% first = 80% other = 50% weights = {\"GSM8K=1.5\", 'Own Bench=2'} unlisted = 0.5 } }\n"
 	"model \"qwen3:8b\" { registry = Qwen3-8B categories = {math, code} reload = refuse auto = no reasoning = yes }\n"
 	"model x { }\n"
@@ -131,7 +131,7 @@ static void full_routing(const struct conf_routing *r)
 	assert_int_equal(r->breaker.longest_ns, 8 * NS_PER_S);
 	SAME(r->retries.per_second, 0.5);
 	assert_int_equal(r->retries.most, 4);
-	assert_false(r->affinity.on);
+	assert_false(r->affinity.on || r->automatic.on);
 	assert_int_equal(r->affinity.entries, 128);
 	assert_int_equal(r->affinity.n_headers, 2);
 	assert_string_equal(r->affinity.headers[1], "sid");
