@@ -56,6 +56,7 @@ class Report:
         if entry and error:
             self.used.add(entry)
             self.skipped += 1
+            print("%s: skipped: it differs on purpose: %s" % (name, dict(self.known)[entry]))
             if self.verbose:
                 print("differs  %s: %s" % (name, error))
         elif error:
@@ -137,7 +138,7 @@ def main(argv):
     own.run(report, wanted)
     folder = recordings_folder()
     if folder is None:
-        print("recordings: not found (TSA_SHARED); skipped")
+        print("recordings: skipped: data/ollama-wire is not at hand (TSA_SHARED)")
         report.skipped += 1
     for name in PLAIN + ("lifecycle", "faults") if folder else ():
         with open(os.path.join(folder, name + ".jsonl"), encoding="utf-8") as lines:

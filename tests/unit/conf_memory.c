@@ -125,16 +125,20 @@ static unsigned each_failure(int (*make)(struct conf **c), unsigned instances)
 static void a_load_survives_the_end_of_memory_anywhere(void **state)
 {
 	(void)state;
-	if (SANITIZED)
+	if (SANITIZED) {
+		print_message("skipped: a sanitizer has the allocator to itself\n");
 		skip();
+	}
 	assert_true(each_failure(load, 4) > 20);
 }
 
 static void so_does_the_command_line(void **state)
 {
 	(void)state;
-	if (SANITIZED)
+	if (SANITIZED) {
+		print_message("skipped: a sanitizer has the allocator to itself\n");
 		skip();
+	}
 	assert_true(each_failure(adhoc, 1) >= 4);
 }
 

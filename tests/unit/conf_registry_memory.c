@@ -60,16 +60,20 @@ static unsigned each_failure(int (*once)(void))
 static void the_registry_survives_the_end_of_memory_anywhere(void **state)
 {
 	(void)state;
-	if (SANITIZED)
+	if (SANITIZED) {
+		print_message("skipped: a sanitizer has the allocator to itself\n");
 		skip();
+	}
 	assert_in_range(each_failure(registry_once), 5, 50);
 }
 
 static void so_does_the_catalogue(void **state)
 {
 	(void)state;
-	if (SANITIZED)
+	if (SANITIZED) {
+		print_message("skipped: a sanitizer has the allocator to itself\n");
 		skip();
+	}
 	assert_in_range(each_failure(catalogue_once), 5, 50);
 }
 

@@ -294,8 +294,10 @@ static FILE *shared_open(const char *name)
 
 	snprintf(path, sizeof(path), "%s/data/%s", dir ? dir : "../shared", name);
 	f = fopen(path, "re");
-	if (!f)
+	if (!f) {
+		print_message("skipped: %s is not at hand\n", path);
 		skip();
+	}
 	return f;
 }
 

@@ -684,8 +684,10 @@ static void azure_conversation_trace(void **state)
 	unsigned n = trace_read();
 
 	(void)state;
-	if (!n)
+	if (!n) {
+		print_message("skipped: the recorded trace is not at hand\n");
 		skip();
+	}
 	fcfs = ours(n, 1e3);
 	lor = least_outstanding(n);
 	order_conf_default(&conf);

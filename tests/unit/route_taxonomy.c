@@ -183,7 +183,7 @@ static void the_replaced_systems_scores(void **state)
 {
 	(void)state;
 	if (access("../shared/data/registry/MODEL_REGISTRY.json", R_OK) < 0) {
-		print_message("the replaced system's files are not at hand\n");
+		print_message("skipped: ../shared/data/registry is not at hand\n");
 		skip();
 	}
 	assert_int_equal(conf_registry_load("../shared/data/registry/MODEL_REGISTRY.json", &registry, &report), 0);

@@ -128,7 +128,7 @@ static void another_user_cannot_open_it_for_writing(void **state)
 
 	(void)state;
 	if (geteuid() != 0) {
-		print_message("# skipped: needs root\n");
+		print_message("skipped: only root can become another user\n");
 		skip();
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", ro.vital[0]);
