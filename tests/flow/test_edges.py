@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from fabric import ROOT, SANITIZED, wait_for
+from fabric import ROOT, SANITIZED, Stopwatch, wait_for
 from rawhttp import parse, run_all, talk
 
 sys.path.insert(0, str(ROOT / 'tests' / 'hostile'))
@@ -107,10 +107,10 @@ def test_announced_bodies_take_no_memory_from_others(front):
 def test_a_body_that_stands_still_is_cut_whatever_was_announced(front):
     f = front('deadlines { body = 1s body_rate = 1KiB }\nlimits { body = 64MiB }')
     with socket.create_connection(('127.0.0.1', f.port)) as s:
-        s.settimeout(10)
+        s.settimeout(30)
         s.sendall(b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Content-Length: 60000000\r\n\r\n' + b'x' * 1000000)
-        start = time.monotonic()
-        assert b' 408 ' in s.recv(4096) and time.monotonic() - start < 5
+        since = Stopwatch()
+        assert b' 408 ' in s.recv(4096) and since.seconds() < 5
 
 
 def test_a_body_at_the_slowest_rate_is_waited_for(front):
@@ -130,7 +130,7 @@ def test_small_limits_leave_room_for_many(front):
 def test_a_slow_head_is_counted(front):
     f = front('deadlines { head = 1s }')
     with socket.create_connection(('127.0.0.1', f.port)) as s:
-        s.settimeout(10)
+        s.settimeout(30)
         s.sendall(b'GET /healthz HT')
         assert b' 408 ' in s.recv(4096)
     assert f.wait_balance()['refused_4xx'] == 1
@@ -249,9 +249,9 @@ def test_a_refusal_is_passed_on_when_no_other_instance_takes_requests(front):
     f.ctl('drain', 'i1')
     wait_for(lambda: f.instance('i1')['state'] != 'ready' or f.instance('i1')['wanted'] != 'run', 5)
     f.origins[0].answer_next([whole(b'{"error":"busy"}', status=b'503 x')], 'keep')
-    start = time.monotonic()
+    since = Stopwatch()
     t = one(f.port, generate(), quiet=20)
-    assert t.answers[0].status == 503 and 'busy' in t.answers[0].error() and time.monotonic() - start < 3
+    assert t.answers[0].status == 503 and 'busy' in t.answers[0].error() and since.seconds() < 3
     f.ctl('undrain', 'i1')
 
 
@@ -305,9 +305,9 @@ def test_odd_lists_of_an_instance(front, tags):
 def test_a_list_that_drips_is_left_out(front):
     f = front(n=2)
     f.origins[0].answer_always('/api/tags', b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n', drip=b' ')
-    start = time.monotonic()
+    since = Stopwatch()
     t = one(f.port, b'GET /api/tags HTTP/1.1\r\n' + HOST + b'\r\n', quiet=20)
-    assert t.answers[0].status == 200 and t.answers[0].headers['x-tsa-partial'] == 'i0' and time.monotonic() - start < 10
+    assert t.answers[0].status == 200 and t.answers[0].headers['x-tsa-partial'] == 'i0' and since.seconds() < 10
 
 
 def test_the_words_of_two_failing_stores_are_their_own(front):
@@ -334,12 +334,12 @@ def test_without_descriptors_the_router_waits_and_recovers(front):
     resource.prlimit(f.pid, resource.RLIMIT_NOFILE, (64, 64))
     wait_for(lambda: 'at a time and not' in f.tsad.text(), 5, 'the router has seen its limit')
     socks = [socket.create_connection(('127.0.0.1', f.port)) for _ in range(300)]
-    before, start = cpu_seconds(f.pid), time.monotonic()
-    wait_for(lambda: time.monotonic() - start > 2, 5)
+    before = cpu_seconds(f.pid)
+    time.sleep(2)
     assert cpu_seconds(f.pid) - before < 0.2, 'it spins'
     for s in socks[:20]:  # those that were let in are served
         s.sendall(generate())
-        s.settimeout(10)
+        s.settimeout(30)
         assert b' 200 OK' in s.recv(4096)
     for s in socks:
         s.close()
@@ -362,8 +362,8 @@ def test_an_idle_router_sleeps_after_the_queue_was_used(front):
     def switches():
         return int(next(x for x in open(f'/proc/{f.pid}/status') if x.startswith('voluntary')).split()[1])
     n, start = switches(), time.monotonic()
-    wait_for(lambda: time.monotonic() - start > 1, 5, every=1)
-    assert switches() - n < 60
+    time.sleep(1)
+    assert switches() - n < 60 * (time.monotonic() - start)
 
 
 def test_idle_and_slow_connections_make_room(front):

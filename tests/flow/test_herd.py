@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from fabric import LONG, PATIENCE, ROOT, SANITIZED, wait_for
+from fabric import LONG, ROOT, SANITIZED, Stopwatch, wait_for
 from rawhttp import talk
 from test_edges import HEALTH, front, generate, one, origins, rss_kib, slow_client  # noqa: F401 - fixtures
 
@@ -83,10 +83,11 @@ def test_a_burst_beyond_the_queue_is_told_when_to_come_again(front):  # noqa: F8
                     holder.close()
             return t.answers[0].status
         return await asyncio.gather(*(ask() for _ in range(300)))
-    refused = []
+    refused, watch = [], Stopwatch()
     got = asyncio.run(burst())
+    slow = watch.stretch()
     assert sorted(got) == [200] * 20 + [429] * 280, {s: got.count(s) for s in set(got)}
-    assert max(t for t, _ in refused) < 2 * PATIENCE and len({x for _, x in refused}) > 1, 'at once, and spread'
+    assert max(t for t, _ in refused) < 2 * slow and len({x for _, x in refused}) > 1, 'at once, and spread'
     assert f.counters()['refused_429'] == 280
 
 
@@ -107,13 +108,13 @@ def test_many_readers_stop_reading(front):  # noqa: F811
     peak, waits = 0, []
     while f.instance('i0')['in_flight'] > READERS // 2:
         peak = max(peak, rss_kib(f.pid))
-        start = time.monotonic()
+        since = Stopwatch()
         assert one(f.port, HEALTH).answers[0].status == 200
-        waits.append(time.monotonic() - start)
+        waits.append(since.seconds())
     each = (peak - before) / READERS
     print(f'{READERS} stalled readers: {each:.0f} KiB of resident memory each; others wait {max(waits) * 1000:.0f} ms at most')
     assert SANITIZED or each < 2 * 64 + 32, each  # the buffer, and what was read at a time beyond it
-    assert max(waits) < 2 * PATIENCE, max(waits)
+    assert max(waits) < 2, max(waits)
     wait_for(lambda: f.instance('i0')['in_flight'] == 0, 60, 'all are cut')
     wait_for(lambda: not [p for p in f.origins[0].played if p in f.origins[0].open], 20, 'upstream is closed')
     for s in readers:

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from fabric import BUILD, LOAD, LONG, PATIENCE, ROOT, Fabric, Process, alive, call, chat, free_port, get, wait_for
+from fabric import BUILD, LOAD, LONG, PATIENCE, ROOT, Fabric, Process, Stopwatch, alive, call, chat, free_port, get, wait_for
 
 
 def cpu_seconds(pid):
@@ -120,10 +120,10 @@ def test_killing_the_router_refuses_nobody_and_it_is_back_within_a_second(sims, 
         for _ in range(5):
             load.wait_more(20)
             pid = f.status()['routers'][0]['pid']
-            t0 = time.monotonic()
+            since = Stopwatch()
             os.kill(pid, signal.SIGKILL)
-            assert get(f.port, '/healthz', timeout=5)[0] == 200
-            assert time.monotonic() - t0 < 1.0 * float(os.environ.get('TSA_PATIENCE', '1')), 'accepted and answered by the next router'
+            assert get(f.port, '/healthz')[0] == 200
+            assert since.seconds() < 1, 'accepted and answered by the next router'
             wait_for(lambda: f.status()['routers'][0]['pid'] not in (0, pid), 5, 'the board names the new router')
     finally:
         load.stop()
@@ -146,16 +146,16 @@ def test_killing_one_of_two_routers_breaks_its_own_streams_only(sims, fabrics):
             cut = len(load.bad())
             os.kill(before[n % 2], signal.SIGKILL)
             for _ in range(8):  # whichever router the kernel gives it to
-                t0 = time.monotonic()
-                assert get(f.port, '/healthz', timeout=5)[0] == 200
-                worst = max(worst, time.monotonic() - t0)
+                since = Stopwatch()
+                assert get(f.port, '/healthz')[0] == 200
+                worst = max(worst, since.seconds())
             wait_for(lambda: f.status()['routers'][n % 2]['pid'] not in (0, before[n % 2]), 5, 'the board names the new router')
             assert f.status()['routers'][1 - n % 2]['pid'] == before[1 - n % 2]
             load.wait_more(10)
             assert len(load.bad()) - cut <= held + 4, 'only what was on the killed one'
     assert not [d for d in load.bad() if d[3] == 'refused']
     assert all(d[3].startswith('broken') or 'error' in d[3] for d in load.bad()), load.bad()[:5]
-    assert worst < 1.0 * PATIENCE, worst
+    assert worst < 1, worst
 
 
 @pytest.mark.promise(10)
@@ -205,8 +205,7 @@ def test_a_hanging_supervisor_is_missed_by_nobody(sims, fabrics):
     with Load(f.port) as load:
         f.tsad.kill(signal.SIGSTOP)
         try:
-            t0 = time.monotonic()
-            wait_for(lambda: time.monotonic() - t0 > 7, 10)
+            time.sleep(7)
             load.wait_more(10)
         finally:
             f.tsad.kill(signal.SIGCONT)
@@ -231,12 +230,12 @@ def test_a_spinning_router_is_found_by_its_name(sims, fabrics, tmp_path):
     f = fabrics(adopt=s.ports, programs=programs)
     pid = f.status()['routers'][0]['pid']
     trigger.touch()
-    t0 = time.monotonic()
+    since = Stopwatch()
     held = socket.create_connection(('127.0.0.1', f.port))
     wait_for(lambda: 'did not answer a ping for 5s and spins' in f.tsad.text(), 8, 'it is found')
     trigger.unlink()
-    assert get(f.port, '/healthz', timeout=10)[0] == 200, 'who came meanwhile was let in by the next one'
-    assert time.monotonic() - t0 < 8 * PATIENCE
+    assert get(f.port, '/healthz')[0] == 200, 'who came meanwhile was let in by the next one'
+    assert since.seconds() < 8
     wait_for(lambda: f.status()['routers'][0]['pid'] not in (0, pid), 5, 'a new router')
     held.close()
     log = f.tsad.text()
@@ -259,10 +258,8 @@ def test_a_hanging_router_is_replaced(sims, fabrics):
 @pytest.mark.promise(31)
 def test_two_supervisors_on_one_state_directory(pair, tmp_path):
     _, f = pair
-    t0 = time.monotonic()
     p = Process([*f.tsad.argv], tmp_path / 'second.log')
-    assert p.p.wait(10) == 100
-    assert time.monotonic() - t0 < 2 * float(os.environ.get('TSA_PATIENCE', '1'))
+    assert p.wait(2) == 100
     assert str(f.tsad.pid) in p.text()
 
 
@@ -274,10 +271,8 @@ def test_port_taken_at_start(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         from fabric import BUILD
-        t0 = time.monotonic()
         p = Process([BUILD / 'tsad', '--listen', f'127.0.0.1:{port}', '--adopt', 'http://127.0.0.1:9', '--state', tmp_path / 's'], tmp_path / 'log')
-        assert p.p.wait(10) == 1
-        assert time.monotonic() - t0 < 1 * PATIENCE
+        assert p.wait(1) == 1
         assert f'127.0.0.1:{port} is in use by process {os.getpid()} (' in p.text()
 
 
@@ -315,7 +310,7 @@ def test_stop_drains_streams_and_leaves_no_process(sims, tmp_path):
     wait_for(lambda: f.instance('i0')['in_flight'] == 1, 5, 'the stream runs')
     f.tsad.kill(signal.SIGTERM)
     t.join()
-    assert f.tsad.p.wait(30) == 0
+    assert f.tsad.wait(30) == 0
     assert json.loads(out[0][1].strip().split('\n')[-1])['done'], 'the stream was drained'
     assert not [p for p in pids if alive(p)]
     assert alive(s.pid), 'an adopted instance is not ours to stop'
@@ -339,8 +334,8 @@ def test_restart_storm_ends_in_quarantine_and_can_be_lifted(tmp_path, sims):
         assert 'exit' in json.dumps(f.instance('bad')), 'the cause of death is shown'
         time0 = time.monotonic()
         n0 = len(count.read_text().split())
-        wait_for(lambda: time.monotonic() - time0 > 5, 10, 'five seconds of looking')
-        assert len(count.read_text().split()) - n0 <= 5, 'at most one start a second'
+        time.sleep(5)
+        assert len(count.read_text().split()) - n0 <= time.monotonic() - time0, 'at most one start a second'
         assert chat(f.port, 'sim:tokens=1')[0] == 200
     finally:
         assert f.stop() == 0
@@ -371,11 +366,11 @@ def test_every_way_to_end_at_once_is_bounded(tmp_path, sims):
             forks = {n: starts(n) for n in ways}
             cpu = cpu_seconds(f.tsad.pid)
             t0 = time.monotonic()
-            wait_for(lambda: time.monotonic() - t0 > (60 if LONG else 8), 70, every=0.5)
+            time.sleep(60 if LONG else 8)
             took = time.monotonic() - t0
             spent = cpu_seconds(f.tsad.pid) - cpu
             for n in ways:
-                assert starts(n) - forks[n] <= (12 if LONG else 5), f'{n}: {starts(n) - forks[n]} starts in {took:.0f} s'
+                assert starts(n) - forks[n] <= (12 if LONG else 5) * max(1, took / (60 if LONG else 8)), f'{n}: {starts(n) - forks[n]} starts in {took:.0f} s'
             load.wait_more(5)
         assert not load.bad(), load.bad()[:3]
         assert spent < 0.05 * took * PATIENCE, f'the supervisor spent {spent:.2f} s of {took:.0f} s'
@@ -417,7 +412,7 @@ def test_a_stop_is_seen_by_those_who_ask(sims, tmp_path):
             pass  # idle connections were closed
     finally:
         t.join()
-    assert json.loads(out[0][1].strip().split('\n')[-1])['done'] and f.tsad.p.wait(30) == 0
+    assert json.loads(out[0][1].strip().split('\n')[-1])['done'] and f.tsad.wait(30) == 0
     assert not [p for p in pids if alive(p)]
 
 
@@ -477,6 +472,6 @@ def test_the_end_of_a_drain_is_told_to_those_still_here(sims, tmp_path):
     f.tsad.kill(signal.SIGTERM)
     for t in threads:
         t.join()
-    assert f.tsad.p.wait(30) == 0
+    assert f.tsad.wait(30) == 0
     assert out['stream'][0] == 200 and 'stopping' in json.loads(out['stream'][1].strip().split('\n')[-1])['error']
     assert out['waiting'][0] == 503 and 'stopping' in out['waiting'][1]

@@ -438,7 +438,7 @@ def refusals(port, total):
         error = body['error'] if path == '/api/chat' else body['error']['message']
         assert 'busy' in error, body
         start = time.perf_counter()
-        c.request('GET', '/livez')
+        c.request('GET', '/healthz')
         c.getresponse().read()
         beside.append(time.perf_counter() - start)
     c.close()

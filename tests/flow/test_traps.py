@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from fabric import BUILD, alive, call, chat, free_port, get, wait_for
+from fabric import BUILD, Stopwatch, alive, call, chat, free_port, get, wait_for
 
 MODEL = 'sim-chat:latest'
 QUICK = 'deadlines { probe = 100ms able = 2s answer = 2s load = 3s start = 5s stop = 3s }\n'
@@ -182,14 +182,13 @@ def test_a_long_abandoned_prompt_keeps_its_place(sims, fabrics):
     assert min(started) >= 2, started
     with send(f.port, 'sim:tokens=1 ' + 'z' * 24000):  # six seconds of work
         busy = wait_for(lambda: [i for i in (0, 1) if stats(s.ports[i])['generations']['started'] > started[i]], 10, 'it is at work')[0]
-        wait_for(lambda: time.monotonic(), 1)
     left = time.monotonic()
     wait_for(lambda: runner(s.ports[busy])['slots_used'] == 0, 10, 'the instance itself says that its place is free')
     at = stats(s.ports[busy])['generations']['started']
     for _ in range(5):
-        t = time.monotonic()
+        since = Stopwatch()
         assert chat(f.port, 'sim:tokens=1', stream=True)[0] == 200
-        assert time.monotonic() - t < 2, 'it waited behind the abandoned prompt'
+        assert since.seconds() < 2, 'it waited behind the abandoned prompt'
     assert stats(s.ports[busy])['generations']['started'] == at, 'somebody was sent there'
     assert f.instance(f'i{busy}')['in_flight'] == 1
     wait_for(lambda: f.instance(f'i{busy}')['in_flight'] == 0, 30, 'the place is free when the prompt has been worked off')

@@ -204,7 +204,7 @@ def test_a_signal_while_the_program_changes_is_not_lost(installed, sig):
     tsad.chmod(0o755)
     f.ctl('upgrade')
     if sig == 'TERM':
-        assert f.tsad.p.wait(20) == 0
+        assert f.tsad.wait(20) == 0
         assert not [p for p in pids if alive(p)]
     else:
         wait_for(lambda: re.search('works on.* works on.* reloaded: ', f.tsad.text(), re.S), 10, 'the new program reloads')

@@ -169,8 +169,7 @@ def test_an_unloaded_model_stays_away_until_somebody_wants_it(own):
     f, _ = own()
     f.ctl('unload', 'own')
     wait_for(lambda: not model(f, 'sim-chat')['resident'], 10, 'unloaded')
-    t0 = time.monotonic()
-    wait_for(lambda: time.monotonic() - t0 > 1.5, 5, 'many probes')
+    time.sleep(1.5)  # many probes
     assert not model(f, 'sim-chat')['resident']
     assert chat(f.port, 'sim:tokens=1')[0] == 200
     assert model(f, 'sim-chat')['resident']
