@@ -576,9 +576,31 @@ static unsigned utf8_write(int code, char *out)
 	return 4;
 }
 
+/* The next piece of a string's text: plain characters as they stand, or a single one, which `utf8` may have to hold.  Empty: what stood
+ * there is no character. */
+static struct span piece_next(const char **at, const char *end, char utf8[4])
+{
+	const char *begin = *at, *p = begin;
+	int code;
+
+	while (p < end && *p != '\\' && (unsigned char)*p < 0x80)
+		p++;
+	*at = p;
+	if (p > begin)
+		return (struct span){begin, (size_t)(p - begin)};
+	if (*p == '\\') {
+		code = escape_read(at, end);
+		return (struct span){utf8, code < 0 ? 0 : utf8_write(code, utf8)};
+	}
+	code = (int)byte_utf8(p, (size_t)(end - p));
+	*at = p + (code ? code : 1);
+	return (struct span){p, (size_t)code};
+}
+
 int view_string(const struct view_value *v, char *buf, size_t size)
 {
 	const char *p, *end;
+	char utf8[4];
 	size_t n = 0;
 
 	if (v->kind != VIEW_STRING)
@@ -586,26 +608,14 @@ int view_string(const struct view_value *v, char *buf, size_t size)
 	p = v->raw.p + 1;
 	end = v->raw.p + v->raw.n - 1;
 	while (p < end) {
-		char utf8[4];
-		unsigned len;
+		struct span piece = piece_next(&p, end, utf8);
 
-		if (*p == '\\') {
-			int code = escape_read(&p, end);
-
-			if (code < 0)
-				return -EILSEQ;
-			len = utf8_write(code, utf8);
-		} else {
-			len = byte_utf8(p, (size_t)(end - p));
-			if (!len)
-				return -EILSEQ;
-			memcpy(utf8, p, len);
-			p += len;
-		}
-		if (n + len >= size)
+		if (!piece.n)
+			return -EILSEQ;
+		if (n + piece.n >= size)
 			return -ENAMETOOLONG;
-		memcpy(buf + n, utf8, len);
-		n += len;
+		memcpy(buf + n, piece.p, piece.n);
+		n += piece.n;
 	}
 	if (!size)
 		return -ENAMETOOLONG;
@@ -616,30 +626,24 @@ int view_string(const struct view_value *v, char *buf, size_t size)
 size_t view_text(const struct view_value *v, char *buf, size_t size)
 {
 	const char *p, *end;
+	char utf8[4];
 	size_t n = 0;
 
 	if (v->kind != VIEW_STRING)
 		return 0;
 	p = v->raw.p + 1;
 	end = v->raw.p + v->raw.n - 1;
-	while (p < end) {
-		char utf8[4];
-		unsigned len;
+	while (p < end && n < size) {
+		struct span piece = piece_next(&p, end, utf8);
 
-		if (*p == '\\') {
-			int code = escape_read(&p, end);
-
-			len = utf8_write(code < 0 ? '?' : code, utf8);
-		} else {
-			len = byte_utf8(p, (size_t)(end - p));
-			memcpy(utf8, len ? p : "?", len ? len : 1);
-			p += len ? len : 1;
-			len = len ? len : 1;
-		}
-		if (n + len > size)
+		if (!piece.n)
+			piece = SPAN_LIT("?");
+		if (piece.n > size - n && (unsigned char)piece.p[0] >= 0x80)
 			break;
-		memcpy(buf + n, utf8, len);
-		n += len;
+		if (piece.n > size - n)
+			piece.n = size - n;
+		memcpy(buf + n, piece.p, piece.n);
+		n += piece.n;
 	}
 	return n;
 }
