@@ -44,3 +44,9 @@ static inline bool span_copy(char *dst, size_t size, struct span s)
 	dst[s.n] = 0;
 	return true;
 }
+
+/* The same as a string on the heap, freed by the caller.  NULL when it is longer than `most` or holds a NUL, or without memory. */
+static inline char *span_dup(struct span s, size_t most)
+{
+	return s.n <= most && s.p && !memchr(s.p, 0, s.n) ? strndup(s.p, s.n) : NULL;
+}

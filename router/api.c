@@ -201,7 +201,7 @@ struct json_object *api_body(struct exchange *x, const struct field *table, unsi
 	int rc = -EINVAL;
 
 	errors_begin(&errors);
-	if (is_json(x->content_type))
+	if (is_json(exchange_type(x)))
 		rc = fields_parse(body, x->body_len, &in, &errors);
 	else
 		fields_no_object(body, x->body_len, &errors);

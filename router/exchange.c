@@ -43,24 +43,38 @@ static void drop_body(struct exchange *x)
 	x->body_cap = 0;
 }
 
+void exchange_unhand(struct exchange *x)
+{
+	if (x->up)
+		upstream_abandon(x->up);
+	x->up = NULL;
+}
+
+/* The error answer that was being read. */
+static void error_drop(struct exchange *x)
+{
+	carry_free(&x->error);
+	free(x->error_type);
+	x->error_type = NULL;
+}
+
 void exchange_free(struct exchange *x)
 {
 	struct router *r = x->r;
 
 	if (r->head_of == x)
 		r->head_of = NULL;
-	if (x->up)
-		upstream_abandon(x->up);
-	x->up = NULL;
+	exchange_unhand(x);
 	if (x->calm)
 		event_free(x->calm);
 	x->calm = NULL;
 	drop_body(x);
+	free(x->tail);
 	free(x->query);
-	x->query = NULL;
+	free(x->content_type);
 	free(x->origin);
-	x->origin = NULL;
-	carry_free(&x->error);
+	x->tail = x->query = x->content_type = x->origin = NULL;
+	error_drop(x);
 	exchange_model(x, NULL);
 	if (x->tenant)
 		tenant_leave(x->tenant);
@@ -159,7 +173,7 @@ static char *write_head(struct exchange *x, unsigned slot, size_t *n)
 	http_out_text(&o, x->route->path);
 	http_out_text(&o, " HTTP/1.1\r\n");
 	http_out_header(&o, "Host", span_of(x->r->conf.slots[slot].addr.text));
-	http_out_header(&o, "Content-Type", span_of(x->content_type));
+	http_out_header(&o, "Content-Type", span_of(exchange_type(x)));
 	http_out_header_num(&o, "Content-Length", x->body_len);
 	http_out_text(&o, "\r\n");
 	BUG_ON(o.overflow);
@@ -241,7 +255,7 @@ static bool reroute(struct exchange *x, enum blame blame)
 	}
 	if (!retry_take(&r->routing.retry, &r->routing.retry_conf, clock_now_ns()))
 		return false;
-	carry_free(&x->error);
+	error_drop(x);
 	shm_add(&r->count->failovers, 1);
 	exchange_leave_slot(x, 0);
 	queue_submit(x);
@@ -315,8 +329,7 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 		struct span type = http_header_get(head, HTTP_H_CONTENT_TYPE);
 
 		x->state = EX_ERROR;
-		if (!span_copy(x->error_type, sizeof(x->error_type), type))
-			x->error_type[0] = 0;
+		x->error_type = span_dup(type, ROUTER_ERROR_TYPE);
 		x->deadline_ns = clock_after_ns(now, x->r->conf.gap_ns);
 		return;
 	}
@@ -412,9 +425,7 @@ void exchange_answer_bytes(struct exchange *x, struct span *parts, unsigned n, b
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (carry_add(&x->error, parts[i].p, parts[i].n, ROUTER_ERROR_BODY)) {
-			if (x->up)
-				upstream_abandon(x->up);
-			x->up = NULL;
+			exchange_unhand(x);
 			judge_too_long(x, parts[i]);
 			return;
 		}
@@ -485,9 +496,7 @@ void exchange_take_back(struct exchange *x)
 		park_end(x);
 		return;
 	}
-	if (x->up)
-		upstream_abandon(x->up);
-	x->up = NULL;
+	exchange_unhand(x);
 	if (reroute(x, BLAME_CRASH))
 		return;
 	exchange_leave_slot(x, 0);
@@ -552,16 +561,13 @@ void exchange_expired(struct exchange *x)
 		}
 		x->reused = false;
 		x->timed_out = true;
-		upstream_abandon(x->up);
-		x->up = NULL;
+		exchange_unhand(x);
 		exchange_answer_broken(x, "no byte of an answer within the first_byte deadline", false);
 		break;
 	case EX_ERROR:
 	case EX_STREAM:
 		x->timed_out = true;
-		if (x->up)
-			upstream_abandon(x->up);
-		x->up = NULL;
+		exchange_unhand(x);
 		exchange_answer_broken(x, "its answer paused for longer than the gap deadline", false);
 		break;
 	case EX_UNHEARD:
@@ -595,9 +601,7 @@ static void cut(struct exchange *x)
 		answer_error(x, 503, 5, "%s; try again in a moment", WHY);
 		break;
 	case EX_STREAM:
-		if (x->up)
-			upstream_abandon(x->up);
-		x->up = NULL;
+		exchange_unhand(x);
 		relay_broken(x, WHY);
 		break;
 	case EX_FAN:

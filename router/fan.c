@@ -160,7 +160,7 @@ static void send_part(struct fan *fan, unsigned i, enum http_method method, cons
 	struct why why = {0};
 	size_t n = 0;
 
-	fan->requests[i] = write_request(fan->router, f->slot, method, path, body, fan->x->content_type, &n);
+	fan->requests[i] = write_request(fan->router, f->slot, method, path, body, exchange_type(fan->x), &n);
 	if (fan->requests[i])
 		/* A new connection each time: a pooled one that was closed meanwhile would look like a failed instance. */
 		(void)upstream_send(fan->router, f->slot, method, fan->requests[i], n, true, &USER, f, &f->up, &why);

@@ -3,6 +3,7 @@
 #include "router/router.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bug.h"
@@ -23,8 +24,8 @@ static void on_head(void *owner, const struct http_head *h)
 	struct span type = http_header_get(h, HTTP_H_CONTENT_TYPE);
 
 	x->status = (uint16_t)h->status;
-	if (!span_copy(x->error_type, sizeof(x->error_type), type))
-		x->error_type[0] = 0;
+	free(x->error_type);
+	x->error_type = span_dup(type, ROUTER_ERROR_TYPE);
 	carry_free(&x->error);
 }
 
@@ -37,9 +38,7 @@ static void on_bytes(void *owner, struct span *parts, unsigned n, bool done)
 		x->up = NULL;
 	for (unsigned i = 0; i < n; i++)
 		if (carry_add(&x->error, parts[i].p, parts[i].n, HOOK_ANSWER)) {
-			if (x->up)
-				upstream_abandon(x->up);
-			x->up = NULL;
+			exchange_unhand(x);
 			fail(x, "its answer is longer than 4 MiB");
 			return;
 		}
@@ -73,7 +72,7 @@ static char *write_head(struct exchange *x, size_t *n)
 	http_out_text(&o, a->hook_path);
 	http_out_text(&o, " HTTP/1.1\r\n");
 	http_out_header(&o, "Host", span_of(a->hook.text));
-	http_out_header(&o, "Content-Type", span_of(x->content_type));
+	http_out_header(&o, "Content-Type", span_of(exchange_type(x)));
 	http_out_header_num(&o, "Content-Length", x->body_len);
 	http_out_header(&o, "X-TSA-Request-Id", span_of(exchange_id_text(x, text)));
 	http_out_header(&o, "X-TSA-Path", span_of(x->route->path));
@@ -113,7 +112,6 @@ bool hook_ask(struct exchange *x)
 
 void hook_expired(struct exchange *x)
 {
-	upstream_abandon(x->up);
-	x->up = NULL;
+	exchange_unhand(x);
 	fail(x, "not within hook_timeout");
 }

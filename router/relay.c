@@ -62,8 +62,7 @@ void relay_begin(struct exchange *x, const struct http_head *head)
 	x->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.gap_ns);
 	x->framing = (uint8_t)head->framing;
 	if (o.overflow) {
-		upstream_abandon(x->up);
-		x->up = NULL;
+		exchange_unhand(x);
 		x->state = EX_ERROR;
 		exchange_finished(x, false);
 		answer_error(x, 502, 0, "the instance's answer head is too long to pass on");

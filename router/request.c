@@ -8,6 +8,8 @@
 #include "base/bug.h"
 
 #define ORIGIN_MAX 159 /* bytes of an Origin; the longest of a browser's own schemes has about 80 */
+#define TAIL_MAX   71  /* of a path's last segment: a digest */
+#define TYPE_MAX   111 /* of a media type: multipart with its boundary */
 
 /* --- route --------------------------------------------------------------------------------------------------------------------- */
 
@@ -19,7 +21,7 @@ static bool check_origin(struct exchange *x, const struct http_head *h)
 	if (!origin.p)
 		return true;
 	/* Hardly a client is a browser: the others do not pay for its room. */
-	x->origin = origin.n <= ORIGIN_MAX && origin_allowed(origin, h->host) ? strndup(origin.p, origin.n) : NULL;
+	x->origin = origin_allowed(origin, h->host) ? span_dup(origin, ORIGIN_MAX) : NULL;
 	if (!x->origin) {
 		answer_body(x, 403, NULL, NULL, "", 0);
 		return false;
@@ -67,6 +69,28 @@ static bool check_host(struct exchange *x, const struct http_head *h)
 	return false;
 }
 
+const char *exchange_type(const struct exchange *x)
+{
+	return x->content_type ? x->content_type : "application/json";
+}
+
+/* A segment of the path, and the type of the body where it is another than nearly all requests have.  False: answered. */
+static bool keep_texts(struct exchange *x, struct span tail, struct span type)
+{
+	bool plain = !type.n || type.n > TYPE_MAX || span_eq(type, SPAN_LIT("application/json"));
+
+	if (tail.n > TAIL_MAX) {
+		answer_plain(x, 404, NULL, "404 page not found");
+		return false;
+	}
+	x->tail = tail.p ? span_dup(tail, TAIL_MAX) : NULL;
+	x->content_type = plain ? NULL : span_dup(type, TYPE_MAX);
+	if ((!tail.p || x->tail) && (plain || x->content_type))
+		return true;
+	answer_error(x, 503, 1, "the service is short of memory; try again in a second");
+	return false;
+}
+
 bool exchange_route(struct exchange *x, const struct http_head *h)
 {
 	struct http_fault bad = {400, "the path is not acceptable: it holds an encoded '/', a dot segment, a bad escape or a control byte"};
@@ -93,16 +117,12 @@ bool exchange_route(struct exchange *x, const struct http_head *h)
 		answer_plain(x, 405, extra, "405 method not allowed");
 		return false;
 	}
-	if (tail.p && !span_copy(x->tail, sizeof(x->tail), tail)) {
-		answer_plain(x, 404, NULL, "404 page not found");
-		return false;
-	}
 	if (http_header_get(h, HTTP_H_CONTENT_ENCODING).p) {
 		answer_error(x, 415, 0, "a request body with Content-Encoding cannot be routed; send it unencoded");
 		return false;
 	}
-	if (!type.n || !span_copy(x->content_type, sizeof(x->content_type), type))
-		snprintf(x->content_type, sizeof(x->content_type), "application/json");
+	if (!keep_texts(x, tail, type))
+		return false;
 	if (x->route->kind == ROUTE_API && !api_head(x, h))
 		return false;
 	return check_kind(x) && (x->route->kind != ROUTE_INFER || session_head(x, h));

@@ -46,6 +46,7 @@
 #define ROUTER_BODIES_MIN (64 * 1024 * 1024) /* ... and this much at least, so that a small limit does not mean few requests */
 #define ROUTER_ATTEMPTS   3              /* instances tried for one request */
 #define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */
+#define ROUTER_ERROR_TYPE 47             /* of its media type; a longer one is not passed on */
 #define ROUTER_CUT_NS    NS_PER_S /* after a drain's end, for the last errors to be read; within the supervisor's margin */
 #define ROUTER_LINGER_NS  (2 * NS_PER_S) /* read and discard after a refusal, so that the client sees it */
 
@@ -171,7 +172,7 @@ struct exchange {
 	struct http_body in;  /* decoder of the request body */
 	struct stream_watch watch;
 	struct carry error; /* the error answer being judged, of this type */
-	char error_type[48];
+	char *error_type;   /* NULL: none */
 	struct fan *fan;
 	struct event *calm;  /* UNHEARD: fires when it may be closed */
 	uint64_t unheard_ns; /* since when */
@@ -212,15 +213,18 @@ struct exchange {
 	uint16_t recent_n;
 	char recent[USAGE_TAIL];     /* the end of the answer so far */
 	char model_text[ROUTER_KEY]; /* the model as it is sent upstream */
-	char tail[72];               /* last path segment of /v1/models/X and /api/blobs/X */
-	char *query;                 /* of the target, on routes that have one; NULL: none */
-	char content_type[112];      /* of the request, for audio's multipart boundary */
-	char *origin;                /* an allowed Origin, for the CORS answer; NULL: none */
+	/* What hardly a request has, on the heap; NULL: it has not. */
+	char *tail;         /* last path segment of /v1/models/X and /api/blobs/X */
+	char *query;        /* of the target, on routes that have one */
+	char *content_type; /* other than plain JSON: exchange_type() */
+	char *origin;       /* an allowed Origin, for the CORS answer */
 };
 
 #define EX_HEADROOM 1024 /* for the upstream request head, so that head and body leave in one send */
 #define EX_SLACK    512  /* behind the body, for what adjusting adds */
 
+/* The media type of its body. */
+const char *exchange_type(const struct exchange *x);
 /* Match the head: route, method, origin.  False: it has been answered. */
 bool exchange_route(struct exchange *x, const struct http_head *h);
 /* What an inference request's body says: model, stream, what must be taken out.  False: it has been answered. */
@@ -238,6 +242,8 @@ void exchange_free(struct exchange *x);
 void exchange_ready(struct exchange *x);
 /* `slot` has been chosen and a place taken: send. */
 void exchange_dispatch(struct exchange *x, unsigned slot, enum decide_reason reason, bool resident);
+/* Close its upstream, if it has one. */
+void exchange_unhand(struct exchange *x);
 /* It has no answer, and will not get one where it was sent: try elsewhere, or there later. */
 void exchange_take_back(struct exchange *x);
 /* Its deadline has passed. */
