@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-static uint64_t fake_ns;
+static uint64_t fake_ns, held_ns;
 
 static uint64_t clock_read(clockid_t id)
 {
@@ -14,7 +14,19 @@ static uint64_t clock_read(clockid_t id)
 
 uint64_t clock_now_ns(void)
 {
-	return fake_ns ? fake_ns : clock_read(CLOCK_MONOTONIC);
+	if (fake_ns)
+		return fake_ns;
+	return held_ns ? held_ns : clock_read(CLOCK_MONOTONIC);
+}
+
+void clock_hold(void)
+{
+	held_ns = clock_read(CLOCK_MONOTONIC);
+}
+
+void clock_release(void)
+{
+	held_ns = 0;
 }
 
 uint64_t clock_wall_ns(void)

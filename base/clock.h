@@ -12,8 +12,13 @@
 
 #define CLOCK_NEVER UINT64_MAX /* a deadline that does not come */
 
-/* CLOCK_MONOTONIC, or the fake time where one is set. */
+/* CLOCK_MONOTONIC, or the time that is held, or the fake time where one is set. */
 uint64_t clock_now_ns(void);
+
+/* From now on clock_now_ns() says the present time without asking again, until the next clock_hold() or clock_release(): an event loop
+ * gives each callback one time.  For programs of one thread. */
+void clock_hold(void);
+void clock_release(void);
 
 /* CLOCK_REALTIME in nanoseconds since the epoch: for what people and logs read, never for a deadline. */
 uint64_t clock_wall_ns(void);

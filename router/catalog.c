@@ -1,6 +1,7 @@
 /* What is known of models and prompts: taken from the supervisor, and brought together with the models that there are. */
 #include "router/router.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

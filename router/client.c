@@ -49,7 +49,7 @@ void client_accept(struct router *r, int fd, bool loopback, const struct sockadd
 {
 	struct client *cl = calloc(1, sizeof(*cl));
 
-	if (!cl || conn_init(&cl->c, r->base, fd, &OPS, false)) {
+	if (!cl || conn_init(&cl->c, &r->loop, fd, &OPS, false)) {
 		free(cl);
 		close(fd);
 		return;
@@ -69,7 +69,7 @@ void client_free(struct client *cl, bool reset)
 {
 	struct router *r = cl->r;
 
-	if (cl->c.fd < 0)
+	if (cl->c.io.fd < 0)
 		return;
 	LIST_REMOVE(cl, link);
 	conn_close(&cl->c, reset);
@@ -88,7 +88,7 @@ void client_free(struct client *cl, bool reset)
 
 bool client_write(struct client *cl, struct iovec *iov, unsigned n)
 {
-	if (cl->c.fd < 0)
+	if (cl->c.io.fd < 0)
 		return false;
 	if (conn_writev(&cl->c, iov, n)) {
 		client_free(cl, true);
@@ -100,7 +100,7 @@ bool client_write(struct client *cl, struct iovec *iov, unsigned n)
 /* The whole answer is with the kernel: end our side, and give the client a moment to read it and to end its own. */
 static void half_close(struct client *cl)
 {
-	shutdown(cl->c.fd, SHUT_WR);
+	shutdown(cl->c.io.fd, SHUT_WR);
 	cl->deadline_ns = clock_after_ns(clock_now_ns(), ROUTER_LINGER_NS);
 }
 
@@ -140,7 +140,7 @@ void client_done(struct client *cl)
 	struct router *r = cl->r;
 
 	cl->x = NULL;
-	if (cl->c.fd < 0)
+	if (cl->c.io.fd < 0)
 		return;
 	if (!cl->keep || r->draining) {
 		linger(cl);
@@ -344,24 +344,24 @@ static void client_turn(struct client *cl, const char *p, size_t n)
 	for (;;) {
 		size_t used = 0;
 
-		if (cl->c.fd < 0 || cl->state == CLIENT_LINGER)
+		if (cl->c.io.fd < 0 || cl->state == CLIENT_LINGER)
 			break;
 		if (cl->state == CLIENT_HEAD && (n == 0 || must_read_first(cl) || !take_head(cl, p, n, &used)))
 			break;
 		p += used;
 		n -= used;
-		if (cl->c.fd >= 0 && cl->state == CLIENT_BODY) {
+		if (cl->c.io.fd >= 0 && cl->state == CLIENT_BODY) {
 			used = take_body(cl, p, n);
 			p += used;
 			n -= used;
 			if (cl->state == CLIENT_BODY)
 				break;
 		}
-		if (cl->c.fd >= 0 && cl->state == CLIENT_BUSY)
+		if (cl->c.io.fd >= 0 && cl->state == CLIENT_BUSY)
 			break;
 	}
 	cl->turning = false;
-	if (cl->c.fd < 0 || cl->state == CLIENT_LINGER || n == 0)
+	if (cl->c.io.fd < 0 || cl->state == CLIENT_LINGER || n == 0)
 		return;
 	if (carry_add(&cl->in, p, n, ROUTER_CARRY + ROUTER_SCRATCH)) {
 		client_free(cl, true);
@@ -447,10 +447,8 @@ static void readable(struct conn *c)
 	struct router *r = cl->r;
 	ssize_t n;
 
-	if (read_into_body(cl)) {
-		router_turn(r);
+	if (read_into_body(cl))
 		return;
-	}
 	n = conn_read(c, r->scratch, sizeof(r->scratch));
 	if (cl->state == CLIENT_LINGER)
 		discard(cl, n);
@@ -458,13 +456,11 @@ static void readable(struct conn *c)
 		client_free(cl, n < 0);
 	else if (n > 0)
 		got_bytes(cl, r->scratch, (size_t)n);
-	router_turn(r);
 }
 
 static void drained(struct conn *c)
 {
 	struct client *cl = of(c);
-	struct router *r = cl->r;
 
 	if (cl->state == CLIENT_LINGER)
 		half_close(cl);
@@ -472,16 +468,11 @@ static void drained(struct conn *c)
 		next_head(cl);
 	else if (cl->x)
 		relay_resume(cl->x);
-	router_turn(r);
 }
 
 static void broken(struct conn *c)
 {
-	struct client *cl = of(c);
-	struct router *r = cl->r;
-
-	client_free(cl, true);
-	router_turn(r);
+	client_free(of(c), true);
 }
 
 static const struct conn_ops OPS = {.readable = readable, .drained = drained, .broken = broken};
@@ -527,7 +518,7 @@ void client_tick(struct router *r, uint64_t now_ns)
 
 	for (cl = LIST_FIRST(&r->clients); cl; cl = next) {
 		next = LIST_NEXT(cl, link);
-		if (cl->c.fd < 0)
+		if (cl->c.io.fd < 0)
 			continue; /* went while another one was looked at */
 		if (cl->c.stuck_ns && clock_after_ns(cl->c.stuck_ns, r->conf.stall_ns) <= now_ns)
 			client_free(cl, true);

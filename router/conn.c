@@ -6,33 +6,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/clock.h"
 
-/* Register what is wanted now; a call that changes nothing costs nothing. */
-static int conn_update(struct conn *c)
+/* Ask for what is wanted now; a call that changes nothing costs nothing. */
+static int conn_update(struct conn *c, bool again)
 {
-	short want = 0;
+	uint32_t want = EPOLLET | EPOLLRDHUP | (c->paused ? 0U : EPOLLIN) | (c->out ? EPOLLOUT : 0U);
 
-	if (!c->paused)
-		want |= EV_READ;
-	if (c->out)
-		want |= EV_WRITE;
-	if (want == c->want)
-		return 0;
-	if (c->want)
-		event_del(&c->ev);
-	c->want = want;
-	if (!want)
-		return 0;
-	event_assign(&c->ev, event_get_base(&c->ev), c->fd, (short)(want | EV_PERSIST), event_get_callback(&c->ev), c);
-	return event_add(&c->ev, NULL) ? -ENOMEM : 0;
+	return want == c->io.events && !again ? 0 : loop_io_watch(&c->io, want);
 }
 
-/* Where nobody can be told at once: without memory for its event the connection would never be heard of again. */
-static void conn_rearm(struct conn *c)
+/* Where nobody can be told at once: what cannot be heard of any more is ended, which is heard in any case. */
+static void conn_rearm(struct conn *c, bool again)
 {
-	if (conn_update(c))
-		event_active(&c->ev, EV_TIMEOUT, 0);
+	if (conn_update(c, again) == 0)
+		return;
+	c->lost = true;
+	shutdown(c->io.fd, SHUT_RDWR);
 }
 
 /* Everything is with the kernel: give the buffer back. */
@@ -57,7 +48,7 @@ static int out_open(struct conn *c)
 static void on_writable(struct conn *c)
 {
 	if (evbuffer_get_length(c->out) > 0) {
-		int n = evbuffer_write(c->out, c->fd);
+		int n = evbuffer_write(c->out, c->io.fd);
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			c->ops->broken(c);
@@ -65,52 +56,58 @@ static void on_writable(struct conn *c)
 		}
 		if (n > 0)
 			c->stuck_ns = clock_now_ns();
-		if (evbuffer_get_length(c->out) > 0)
+		if (evbuffer_get_length(c->out) > 0) {
+			conn_rearm(c, true); /* it may have been less than the kernel would take */
 			return;
+		}
 	}
 	out_done(c);
-	conn_rearm(c);
+	conn_rearm(c, false);
 	c->ops->drained(c);
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+static void on_ready(struct loop_io *io, uint32_t events)
 {
-	struct conn *c = arg;
+	struct conn *c = container_of(io, struct conn, io);
 
-	(void)fd;
-	if (what & EV_TIMEOUT)
+	if (c->lost) {
 		c->ops->broken(c);
-	else if (what & EV_WRITE && c->out)
+		return;
+	}
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		c->ended = true;
+	if (c->out && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		on_writable(c);
-	else if (what & EV_READ)
-		c->ops->readable(c);
+	if (c->io.fd < 0 || c->paused || !(events & ~(uint32_t)EPOLLOUT))
+		return;
+	c->ops->readable(c);
+	if (c->io.fd >= 0 && !c->paused && (c->more || c->ended))
+		conn_rearm(c, true);
 }
 
-int conn_init(struct conn *c, struct event_base *base, int fd, const struct conn_ops *ops, bool connecting)
+int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops, bool connecting)
 {
-	*c = (struct conn){.fd = fd, .ops = ops};
-	event_assign(&c->ev, base, fd, EV_READ | EV_PERSIST, on_event, c);
+	*c = (struct conn){.ops = ops};
+	loop_io_init(&c->io, l, fd, on_ready);
 	if (connecting && out_open(c))
 		return -ENOMEM;
-	return conn_update(c);
+	return conn_update(c, false);
 }
 
 void conn_close(struct conn *c, bool reset)
 {
-	if (c->fd < 0)
+	if (c->io.fd < 0)
 		return;
-	if (c->want)
-		event_del(&c->ev);
-	c->want = 0;
 	if (c->out)
 		out_done(c);
 	if (reset) {
 		struct linger l = {.l_onoff = 1, .l_linger = 0};
 
-		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+		setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 	}
-	close(c->fd);
-	c->fd = -1;
+	close(c->io.fd);
+	c->io.fd = -1;
+	loop_io_forget(&c->io);
 }
 
 ssize_t conn_read(struct conn *c, void *buf, size_t size)
@@ -118,8 +115,11 @@ ssize_t conn_read(struct conn *c, void *buf, size_t size)
 	ssize_t n;
 
 	do
-		n = recv(c->fd, buf, size, 0);
+		n = recv(c->io.fd, buf, size, 0);
 	while (n < 0 && errno == EINTR);
+	c->more = n >= 0 && (size_t)n == size;
+	if (n < 0 && errno == EAGAIN)
+		c->ended = false;
 	return n < 0 ? -errno : n;
 }
 
@@ -137,7 +137,7 @@ static int keep_rest(struct conn *c, const struct iovec *iov, unsigned n, size_t
 			return -ENOMEM;
 		done = 0;
 	}
-	return conn_update(c);
+	return conn_update(c, false);
 }
 
 #define FLAT_BYTES 4096 /* a token's chunk and its framing, or an answer head with a short body */
@@ -170,8 +170,8 @@ static ssize_t send_now(struct conn *c, struct iovec *iov, unsigned n)
 		n = 1;
 	}
 	do
-		sent = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-			      : sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = n == 1 ? send(c->io.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+			      : sendmsg(c->io.fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return errno == EAGAIN ? 0 : -errno;
@@ -204,7 +204,7 @@ int conn_write_kept(struct conn *c, const char *p, size_t n)
 		return 0;
 	if (out_open(c) || evbuffer_add_reference(c->out, p + sent, n - (size_t)sent, NULL, NULL))
 		return -ENOMEM;
-	return conn_update(c);
+	return conn_update(c, false);
 }
 
 size_t conn_pending(const struct conn *c)
@@ -217,5 +217,5 @@ void conn_pause(struct conn *c, bool paused)
 	if (c->paused == paused)
 		return;
 	c->paused = paused;
-	conn_rearm(c);
+	conn_rearm(c, false);
 }

@@ -1,20 +1,24 @@
-/* router/conn.h - one socket: an event, direct reads and writes, and an output buffer only while the peer is slower than we are.
+/* router/conn.h - one socket: direct reads and writes, and an output buffer only while the peer is slower than we are.
+ *
+ * The kernel tells changes alone (EPOLLET), which spares it a second look at every socket after each read.  Whoever is told that there is
+ * something to read reads once; conn.c sees to it that one who left something is told again.
  *
  * Not a bufferevent: those cost two epoll_ctl calls and a loop turn per write and an ioctl per read, a third of a proxied
  * request.  Here a read goes straight into the router's scratch buffer and a write straight to the socket; an evbuffer appears
  * when the kernel takes less than all, and goes when it has caught up.  An idle connection owns no buffer. */
 #pragma once
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
+
+#include "router/loop.h"
 
 struct conn;
 struct evbuffer;
 
-/* `what` is EV_READ and/or EV_WRITE (output drained or failed: conn->err says).  The callee may destroy the conn. */
+/* The callee may close the conn, but not free it before the turn is over. */
 struct conn_ops {
 	void (*readable)(struct conn *c);
 	void (*drained)(struct conn *c); /* all pending output is with the kernel */
@@ -22,17 +26,18 @@ struct conn_ops {
 };
 
 struct conn {
-	int fd;      /* -1: closed */
-	short want;  /* events registered */
+	struct loop_io io; /* .fd -1: closed */
 	bool paused; /* not reading */
-	struct event ev;
+	bool more;   /* the last read may have left something */
+	bool ended;  /* the peer has ended or broken it: after the last bytes there is an end to read */
+	bool lost;   /* it cannot be heard of any more: it shall end */
 	struct evbuffer *out; /* NULL: nothing pending */
 	const struct conn_ops *ops;
 	uint64_t stuck_ns; /* since when pending output has not moved; 0: nothing pending */
 };
 
 /* Take over a non-blocking `fd` and start reading.  `connecting`: first wait until it is writable (then `drained` is called). */
-int conn_init(struct conn *c, struct event_base *base, int fd, const struct conn_ops *ops, bool connecting);
+int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops, bool connecting);
 
 /* Close; with `reset` the peer sees a reset instead of an orderly end.  Accepts a closed conn. */
 void conn_close(struct conn *c, bool reset);

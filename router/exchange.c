@@ -65,9 +65,7 @@ void exchange_free(struct exchange *x)
 	if (r->head_of == x)
 		r->head_of = NULL;
 	exchange_unhand(x);
-	if (x->calm)
-		event_free(x->calm);
-	x->calm = NULL;
+	loop_timer_clear(&r->loop, &x->calm);
 	drop_body(x);
 	free(x->tail);
 	free(x->query);

@@ -2,12 +2,14 @@
 #include "router/router.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/log.h"
 
 #define ACCEPT_BATCH 64
@@ -21,8 +23,8 @@ static void pause_listening(struct router *r, bool on)
 		return;
 	for (unsigned i = 0; i < r->n_listeners; i++) {
 		if (on)
-			event_del(&r->listeners[i].ev);
-		else if (event_add(&r->listeners[i].ev, NULL))
+			loop_io_unwatch(&r->listeners[i].io);
+		else if (loop_io_watch(&r->listeners[i].io, EPOLLIN))
 			all = false; /* the next tick tries again */
 	}
 	r->accepting = !on && all;
@@ -40,12 +42,12 @@ static bool is_loopback(int fd)
 	return sa.ss_family == AF_INET6 ? IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) : ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-static void on_accept(evutil_socket_t fd, short what, void *arg)
+static void on_accept(struct loop_io *io, uint32_t events)
 {
-	struct listener *l = arg;
+	struct listener *l = container_of(io, struct listener, io);
 	struct router *r = l->r;
 
-	(void)what;
+	(void)events;
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage peer = {0};
 		socklen_t len = sizeof(peer);
@@ -56,7 +58,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 			pause_listening(r, true);
 			break;
 		}
-		c = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		c = accept4(io->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (c < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			log_warning("cannot accept connections for now: out of descriptors or memory; raise LimitNOFILE or lower "
 				    "limits.connections");
@@ -67,7 +69,6 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 			break;
 		client_accept(r, c, l->loopback, (struct sockaddr *)&peer);
 	}
-	router_turn(r);
 }
 
 void listen_resume(struct router *r)
@@ -98,7 +99,7 @@ void listen_stop(struct router *r)
 {
 	pause_listening(r, true);
 	for (unsigned i = 0; i < r->n_listeners; i++)
-		close(r->listeners[i].fd);
+		close(r->listeners[i].io.fd);
 	r->n_listeners = 0;
 }
 
@@ -117,12 +118,11 @@ void listen_set(struct router *r, const int *fds, unsigned n)
 		}
 		/* Inherited by accepted sockets: one call here instead of one per connection. */
 		setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		evutil_make_socket_nonblocking(fds[i]);
+		(void)fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
 		l = &r->listeners[r->n_listeners++];
 		l->r = r;
-		l->fd = fds[i];
 		l->loopback = is_loopback(fds[i]);
-		event_assign(&l->ev, r->base, fds[i], EV_READ | EV_PERSIST, on_accept, l);
+		loop_io_init(&l->io, &r->loop, fds[i], on_accept);
 	}
 	listen_resume(r);
 }

@@ -17,6 +17,7 @@
 
 #define HEAP_BODY_BYTES  (4 * 1024 * 1024)  /* larger blocks go to the kernel at once */
 #define HEAP_SPARE_BYTES (16 * 1024 * 1024) /* freed memory kept at hand */
+#define POLL_NS          (5 * NS_PER_MS)    /* the board is looked at so often while somebody waits */
 
 void router_bury(struct router *r, struct grave *g)
 {
@@ -24,7 +25,8 @@ void router_bury(struct router *r, struct grave *g)
 	r->graves = g;
 }
 
-void router_turn(struct router *r)
+/* What was freed in a turn may have been at hand until its end. */
+static void graves_clear(struct router *r)
 {
 	while (r->graves) {
 		struct grave *g = r->graves;
@@ -57,13 +59,12 @@ void router_publish(struct router *r)
 	shm_router_ident_publish(r->page, &id);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_tick(struct loop_timer *t)
 {
-	struct router *r = arg;
+	struct router *r = container_of(t, struct router, tick);
 	uint64_t now = clock_now_ns();
 
-	(void)fd;
-	(void)what;
+	loop_timer_set(&r->loop, t, clock_after_ns(now, ROUTER_TICK_NS));
 	shm_set(&r->count->beat_ns, now);
 	if (now - r->lag_since_ns >= NS_PER_S) {
 		r->lag_since_ns = now;
@@ -95,29 +96,23 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	/* Requests whose clients have left are parked: closing them now would harm their instance (exchange.c). */
 	if (r->draining && ((r->n_clients == 0 && LIST_EMPTY(&r->exchanges)) || (r->cut && (r->n_clients == 0 || now >= r->drain_ns))))
-		event_base_loopbreak(r->base);
-	router_turn(r);
+		r->loop.stop = true;
 }
 
-static void on_poll(evutil_socket_t fd, short what, void *arg)
+static void on_poll(struct loop_timer *t)
 {
-	struct router *r = arg;
+	struct router *r = container_of(t, struct router, poll);
 
-	(void)fd;
-	(void)what;
+	loop_timer_set(&r->loop, t, clock_after_ns(clock_now_ns(), POLL_NS));
 	queue_pump(r);
-	router_turn(r);
 }
 
 void queue_poll(struct router *r, bool on)
 {
-	static const struct timeval EVERY = {.tv_usec = 5000};
-
-	if (on == r->polling)
-		return;
 	if (!on)
-		event_del(r->poll);
-	r->polling = on && event_add(r->poll, &EVERY) == 0;
+		loop_timer_clear(&r->loop, &r->poll);
+	else if (!r->poll.due_ns)
+		loop_timer_set(&r->loop, &r->poll, clock_after_ns(clock_now_ns(), POLL_NS));
 }
 
 /* The soft limit is for programs that use select(2). */
@@ -141,14 +136,9 @@ static void router_destroy(struct router *r)
 	while (!LIST_EMPTY(&r->exchanges))
 		exchange_free(LIST_FIRST(&r->exchanges));
 	upstream_drop_idle(r, -1);
-	router_turn(r);
+	graves_clear(r);
 	orders_stop(r);
-	if (r->tick)
-		event_free(r->tick);
-	if (r->poll)
-		event_free(r->poll);
-	if (r->base)
-		event_base_free(r->base);
+	loop_fini(&r->loop);
 	free(r->models);
 	routing_fini(&r->routing);
 	feedback_fini(&r->feedback);
@@ -158,34 +148,39 @@ static void router_destroy(struct router *r)
 
 static struct router *router_create(void)
 {
-	static const struct timeval TICK = {.tv_usec = ROUTER_TICK_NS / 1000};
 	struct router *r = calloc(1, sizeof(*r));
-	struct event_config *cfg = event_config_new();
 
-	if (r && cfg) {
-		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-		r->base = event_base_new_with_config(cfg);
-	}
-	if (cfg)
-		event_config_free(cfg);
 	if (!r)
 		return NULL;
+	r->tick.fire = on_tick;
+	r->poll.fire = on_poll;
 	r->count = &r->spare;
 	places_forget(r);
 	r->orders = -1;
 	r->since_wall_ns = clock_wall_ns();
 	if (getrandom(&r->next_id, sizeof(r->next_id), GRND_NONBLOCK) != (ssize_t)sizeof(r->next_id))
 		r->next_id = clock_wall_ns();
-	if (!r->base)
-		goto fail;
 	r->models = calloc(ROUTER_MODELS, sizeof(*r->models));
-	r->tick = event_new(r->base, -1, EV_PERSIST, on_tick, r);
-	r->poll = event_new(r->base, -1, EV_PERSIST, on_poll, r);
-	if (r->models && routing_init(&r->routing) && auto_init(&r->automatic) && r->tick && r->poll && event_add(r->tick, &TICK) == 0)
+	if (loop_init(&r->loop) == 0 && r->models && routing_init(&r->routing) && auto_init(&r->automatic)) {
+		loop_timer_set(&r->loop, &r->tick, clock_after_ns(clock_now_ns(), ROUTER_TICK_NS));
 		return r;
-fail:
+	}
 	router_destroy(r);
 	return NULL;
+}
+
+static void serve(struct router *r)
+{
+	int err = 0;
+
+	while (!r->loop.stop && !err) {
+		err = loop_turn(&r->loop);
+		graves_clear(r);
+	}
+	if (!err)
+		return;
+	log_err("the event loop failed: %s", strerror(-err));
+	r->failed = true;
 }
 
 int main(int argc, char **argv)
@@ -218,9 +213,8 @@ int main(int argc, char **argv)
 	if (orders_start(r, &why)) {
 		log_err("%s", why.text);
 		r->failed = true;
-	} else if (event_base_dispatch(r->base)) {
-		log_err("the event loop failed: %s", strerror(errno));
-		r->failed = true;
+	} else {
+		serve(r);
 	}
 	log_notice("router %u: ends", r->conf.common.index);
 	status = r->failed;

@@ -32,7 +32,7 @@ static int say_hello(struct router *r, int sock)
 	int fds[ROUTER_LISTENERS];
 
 	for (unsigned i = 0; i < r->n_listeners; i++)
-		fds[i] = r->listeners[i].fd;
+		fds[i] = r->listeners[i].io.fd;
 	return proc_send(sock, PROC_HELLO, r->conf.common.gen, 0, 0, &h, sizeof(h), fds, r->n_listeners);
 }
 
@@ -47,7 +47,7 @@ static void board_refuse(struct router *r, const char *why)
 		return;
 	}
 	r->failed = true;
-	event_base_loopbreak(r->base);
+	r->loop.stop = true;
 }
 
 static void take_board(struct router *r, const int *fds, unsigned n)
@@ -101,7 +101,7 @@ static void take_conf(struct router *r, const struct proc_router_conf *conf)
 	if (proc_confine_user(conf->common.uid, conf->common.gid, &why)) {
 		log_err("cannot give up root: %s", why.text);
 		r->failed = true;
-		event_base_loopbreak(r->base);
+		r->loop.stop = true;
 		return;
 	}
 	routing_take(r);
@@ -165,26 +165,25 @@ static void lost(struct router *r)
 	/* Before its configuration a router does not even know where to look for the next supervisor, who knows nothing of it either. */
 	if (!r->configured) {
 		log_notice("router: the supervisor is gone before it said what to do");
-		event_base_loopbreak(r->base);
+		r->loop.stop = true;
 		return;
 	}
-	event_free(r->orders_ev);
-	r->orders_ev = NULL;
+	loop_io_unwatch(&r->orders_io);
 	close(r->orders);
 	r->orders = -1;
 	r->rehello_ns = 0;
 }
 
-static void on_orders(evutil_socket_t fd, short what, void *arg)
+static void on_orders(struct loop_io *io, uint32_t events)
 {
-	struct router *r = arg;
+	struct router *r = container_of(io, struct router, orders_io);
 	const struct proc_msg *m;
 	const void *payload;
 	int fds[1 + SHM_FDS_COUNT];
 	unsigned n_fds = 0;
-	int rc = proc_recv(fd, r->message, &m, &payload, fds, ARRAY_SIZE(fds), &n_fds);
+	int rc = proc_recv(io->fd, r->message, &m, &payload, fds, ARRAY_SIZE(fds), &n_fds);
 
-	(void)what;
+	(void)events;
 	if (rc == 1)
 		obey(r, m, payload, fds, n_fds);
 	else if (rc != -EAGAIN && rc != -EINTR) {
@@ -195,21 +194,18 @@ static void on_orders(evutil_socket_t fd, short what, void *arg)
 				strerror(-rc));
 		lost(r);
 	}
-	router_turn(r);
 }
 
-/* 0, or -ENOMEM: the socket stays the caller's. */
+/* 0, or -errno: the socket stays the caller's. */
 static int attach(struct router *r, int sock)
 {
-	r->orders_ev = event_new(r->base, sock, EV_READ | EV_PERSIST, on_orders, r);
-	if (!r->orders_ev || event_add(r->orders_ev, NULL)) {
-		if (r->orders_ev)
-			event_free(r->orders_ev);
-		r->orders_ev = NULL;
-		return -ENOMEM;
-	}
-	r->orders = sock;
-	return 0;
+	int err;
+
+	loop_io_init(&r->orders_io, &r->loop, sock, on_orders);
+	err = loop_io_watch(&r->orders_io, EPOLLIN);
+	if (err == 0)
+		r->orders = sock;
+	return err;
 }
 
 int orders_start(struct router *r, struct why *why)
@@ -229,7 +225,7 @@ int orders_start(struct router *r, struct why *why)
 void orders_stop(struct router *r)
 {
 	if (r->orders >= 0) {
-		event_free(r->orders_ev);
+		loop_io_unwatch(&r->orders_io);
 		close(r->orders);
 	}
 	r->count = &r->spare;

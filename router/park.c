@@ -49,29 +49,23 @@ void park_end(struct exchange *x)
 
 static void calm_arm(struct exchange *x, uint64_t span_ns);
 
-static void on_calm(evutil_socket_t fd, short what, void *arg)
+static void on_calm(struct loop_timer *t)
 {
-	struct exchange *x = arg;
-	struct router *r = x->r;
+	struct exchange *x = container_of(t, struct exchange, calm);
 
-	(void)fd, (void)what;
 	/* Late by half of what was to spare: the next token may be at hand.  It will arm anew. */
 	if (x->calm_ns < STILL_NS && clock_now_ns() - x->calm_armed_ns > x->calm_ns + x->calm_ns / 2) {
 		calm_arm(x, STILL_NS);
 		return;
 	}
 	park_end(x);
-	router_turn(r);
 }
 
 static void calm_arm(struct exchange *x, uint64_t span_ns)
 {
-	struct timeval tv = {.tv_sec = (time_t)(span_ns / NS_PER_S), .tv_usec = (suseconds_t)(span_ns % NS_PER_S / NS_PER_US)};
-
 	x->calm_ns = span_ns;
 	x->calm_armed_ns = clock_now_ns();
-	if (!x->calm || event_add(x->calm, &tv))
-		park_end(x);
+	loop_timer_set(&x->r->loop, &x->calm, clock_after_ns(x->calm_armed_ns, span_ns));
 }
 
 void park_answer(struct exchange *x)
@@ -79,7 +73,7 @@ void park_answer(struct exchange *x)
 	x->state = EX_UNHEARD;
 	x->unheard_ns = clock_now_ns();
 	x->deadline_ns = clock_after_ns(x->unheard_ns, READ_NS);
-	x->calm = evtimer_new(x->r->base, on_calm, x);
+	x->calm.fire = on_calm;
 	calm_arm(x, STILL_NS);
 }
 

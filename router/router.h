@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -24,6 +23,7 @@
 #include "router/auto.h"
 #include "router/conn.h"
 #include "router/feedback.h"
+#include "router/loop.h"
 #include "router/routing.h"
 #include "shm/hist.h"
 #include "shm/reader.h"
@@ -56,7 +56,7 @@
 
 struct sockaddr;
 
-/* First member of what is freed at the end of the turn. */
+/* First member of what is freed at the end of the turn: events of it may still be at hand. */
 struct grave {
 	struct grave *next;
 };
@@ -174,7 +174,7 @@ struct exchange {
 	struct carry error; /* the error answer being judged, of this type */
 	char *error_type;   /* NULL: none */
 	struct fan *fan;
-	struct event *calm;  /* UNHEARD: fires when it may be closed */
+	struct loop_timer calm; /* UNHEARD: fires when it may be closed */
 	uint64_t unheard_ns; /* since when */
 	uint64_t calm_ns, calm_armed_ns; /* how long it waits for that, and since when */
 	uint32_t unheard;    /* chunks since then */
@@ -499,6 +499,12 @@ struct upstream {
 	bool reuse;     /* the answer allows another request */
 };
 
+/* An open stream has one of each.  With what malloc and the kernel's page size add it has to stay below 2 KB (README has what was
+ * measured), so what few streams need is on the heap of those few. */
+#define ROUTER_STREAM_BYTES 1536
+_Static_assert(sizeof(struct exchange) + sizeof(struct client) + sizeof(struct upstream) <= ROUTER_STREAM_BYTES,
+	       "an open stream takes more memory than it is allowed");
+
 #define UP_HOOK PROC_SLOTS /* not an instance: the address of routing.auto.hook */
 
 /* Send `n` bytes of a complete request to a slot, on a pooled connection or (`fresh`) surely on a new one.  The bytes stay the caller's
@@ -554,19 +560,16 @@ struct ghost {
 
 struct listener {
 	struct router *r;
-	int fd;
+	struct loop_io io;
 	bool loopback; /* bound to an address that other machines do not reach */
-	struct event ev;
 };
 
 void router_bury(struct router *r, struct grave *g);
-/* End of a callback from the event loop. */
-void router_turn(struct router *r);
 
 struct router {
-	struct event_base *base;
-	struct event *tick;
-	struct event *orders_ev;
+	struct loop loop;
+	struct loop_timer tick, poll;
+	struct loop_io orders_io;
 	int orders; /* -1: no supervisor at the moment */
 	struct proc_process self;
 	uint64_t rehello_ns;
@@ -597,7 +600,6 @@ struct router {
 	struct ghost ghosts[ROUTER_GHOSTS];
 	unsigned n_ghosts;
 	bool pumping;
-	bool polling;
 	uint64_t tick_ns;
 	uint64_t lag_ns; /* the latest tick of this second was late by so much */
 	uint64_t lag_since_ns;
@@ -605,7 +607,6 @@ struct router {
 	uint64_t since_wall_ns;
 	uint64_t published_gen;
 	const void *published;
-	struct event *poll;
 	struct shm_router_counters *count; /* on the page, or `spare` */
 	struct slot slots[PROC_SLOTS];
 	struct model *models;

@@ -96,7 +96,7 @@ static int connect_new(struct router *r, unsigned slot, struct upstream **out, s
 	if (fd < 0)
 		return why_set(why, fd, "cannot connect to %s: %s", a->text, strerror(-fd));
 	up = calloc(1, sizeof(*up));
-	if (!up || conn_init(&up->c, r->base, fd, &OPS, connecting)) {
+	if (!up || conn_init(&up->c, &r->loop, fd, &OPS, connecting)) {
 		if (!up)
 			close(fd);
 		else
@@ -356,26 +356,23 @@ static void readable(struct conn *c)
 	else
 		feed(up, r->scratch, (size_t)n);
 	exchange_flush_head(r);
-	router_turn(r);
 }
 
 static void drained(struct conn *c)
 {
 	struct upstream *up = of(c);
-	struct router *r = up->r;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
 	if (up->state != UP_CONNECT)
 		return;
-	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &err, &len);
 	if (err == 0) {
 		up->state = UP_HEAD;
 		err = -conn_write_kept(c, up->todo.iov_base, up->todo.iov_len);
 	}
 	if (err)
 		fail(up, strerror(err), true);
-	router_turn(r);
 }
 
 static void broken(struct conn *c)
@@ -386,7 +383,6 @@ static void broken(struct conn *c)
 	if (up->state != UP_HEAD || !read_last_words(up))
 		fail(up, "the instance stopped taking the request", up->state == UP_CONNECT);
 	exchange_flush_head(r);
-	router_turn(r);
 }
 
 static const struct conn_ops OPS = {.readable = readable, .drained = drained, .broken = broken};

@@ -61,6 +61,12 @@ static void forget_models(struct router *r, unsigned slot)
 	r->slots[slot].models_gen = 0;
 }
 
+/* A beat may be a little younger than the time at hand, which was taken before; one far ahead is none. */
+static bool is_young(uint64_t beat_ns, uint64_t now_ns)
+{
+	return now_ns - beat_ns + PROC_BEAT_LATE_NS < 2 * PROC_BEAT_LATE_NS;
+}
+
 static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 {
 	struct slot *s = &r->slots[i];
@@ -76,7 +82,7 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 		s->gen = owner.gen;
 		s->adopted = owner.adopted;
 	}
-	if (shm_read_vital(r->board, i, &vital) == 0 && vital.gen == s->gen && now_ns - vital.beat_ns < PROC_BEAT_LATE_NS) {
+	if (shm_read_vital(r->board, i, &vital) == 0 && vital.gen == s->gen && is_young(vital.beat_ns, now_ns)) {
 		s->fresh_ns = now_ns;
 		s->state = (enum shm_state)vital.state;
 		s->reason = vital.reason;
