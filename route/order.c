@@ -299,6 +299,19 @@ void order_pass(struct order *o, struct order_item *x)
 	x->passed = o->round;
 }
 
+struct order_item *order_stray(const struct order *o, const struct order_lane *l)
+{
+	const struct order_flow *f;
+
+	LIST_FOREACH(f, &l->flows, of_lane)
+	{
+		for (struct order_item *x = tree_first(f->root); x; x = tree_next(x))
+			if (x->passed != o->round && !may_go(l, x, &l->slots))
+				return x;
+	}
+	return NULL;
+}
+
 static struct order_item *first_of(const struct order *o, const struct order_flow *f, const struct order_set *free)
 {
 	struct order_item *x = tree_first(f->root);

@@ -163,6 +163,10 @@ void order_round(struct order *o);
 /* Not this one in this round: the decision would rather have it wait. */
 void order_pass(struct order *o, struct order_item *item);
 
+/* One of the lane whom none of its instances may serve, not passed in this round; or NULL.  The caller has to see what becomes of it, for
+ * order_best() will not name it. */
+struct order_item *order_stray(const struct order *o, const struct order_lane *lane);
+
 /* It has its turn now, or (in_vain) its deadline came first: what its wait says of those to come.  Call it before order_take() or
  * order_remove(); not for who leaves of its own will. */
 void order_waited(struct order *o, const struct order_item *item, bool in_vain, uint64_t now_ns);

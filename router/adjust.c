@@ -69,11 +69,18 @@ static enum reload_policy policy_of(const struct router *r, const struct model *
 
 void adjust_tried(struct exchange *x)
 {
+	uint64_t lacks = 0;
+
 	x->narrow = 0;
-	for (uint64_t bits = x->model->slots; x->reload.need_context && bits; bits &= bits - 1)
-		if (!reload_allows(&x->reload, x->model->context[__builtin_ctzll(bits)]))
+	for (uint64_t bits = x->model->slots; bits; bits &= bits - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(bits);
+
+		if (x->reload.need_context && !reload_allows(&x->reload, x->model->context[i]))
 			x->narrow |= bits & -bits;
-	x->item.tried = (struct order_set){{x->narrow}};
+		if (!tags_cover(x->r->routing.slot_tags[i], x->required))
+			lacks |= bits & -bits;
+	}
+	x->item.tried = (struct order_set){{x->narrow | lacks}};
 }
 
 /* False: refused. */
@@ -93,7 +100,6 @@ static bool judge_options(struct exchange *x, const struct view *v)
 		answer_error(x, 400, 0, "%s", reload_refused_text(&x->reload, why, sizeof(why)));
 		return false;
 	}
-	adjust_tried(x);
 	return true;
 }
 
@@ -173,6 +179,7 @@ bool adjust_body(struct exchange *x, const struct view *v, bool name)
 
 	if (!judge_options(x, v))
 		return false;
+	adjust_tried(x);
 	snprintf(quoted, sizeof(quoted), "\"%s\"", x->model_text);
 	apply(x, edits, plan_edits(x, v, name ? quoted : NULL, edits));
 	if (name && v->at[VIEW_K_MODEL].kind == VIEW_ABSENT)

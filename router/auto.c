@@ -379,6 +379,15 @@ struct model *auto_explain(struct exchange *x, const char *text, size_t n, const
 	return choose_for(x, wish);
 }
 
+bool auto_relax(struct exchange *x)
+{
+	if (!(x->required & ~x->asked))
+		return false;
+	x->required &= x->asked;
+	adjust_tried(x);
+	return true;
+}
+
 bool auto_next(struct exchange *x)
 {
 	struct model *m;

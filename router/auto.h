@@ -63,6 +63,9 @@ struct model *auto_explain(struct exchange *x, const char *text, size_t n, const
 			   const struct classify_result **kind, const struct choose_result **ranking);
 /* The model is named: what kind of prompt it is counts all the same. */
 void auto_label(struct exchange *x, const struct view *v);
+/* Nobody can serve the request, which is not in the queue, as it is: it gives up the tag of its category, which is wanted and not needed.
+ * False: it asks for none. */
+bool auto_relax(struct exchange *x);
 /* The chosen model cannot serve the request, which is not in the queue: another one.  False: there is none, and nothing is changed. */
 bool auto_next(struct exchange *x);
 /* "code" of a request that was classified, else NULL. */

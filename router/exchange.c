@@ -237,6 +237,17 @@ enum blame {
 	BLAME_CRASH,
 };
 
+/* Another instance could serve it, if need be without the tag of its category. */
+static bool has_way(struct exchange *x)
+{
+	if (queue_has_way(x))
+		return true;
+	if (!auto_relax(x))
+		return false;
+	order_set_add(&x->item.tried, (unsigned)x->slot);
+	return queue_has_way(x);
+}
+
 /* Another instance could still serve it; another model, where tsa chose it; or, after a crash, the same instance when it is back: into
  * the queue again.  False: there is no other way. */
 static bool reroute(struct exchange *x, enum blame blame)
@@ -246,7 +257,7 @@ static bool reroute(struct exchange *x, enum blame blame)
 	if (!x->client || x->attempts >= ROUTER_ATTEMPTS || clock_now_ns() >= x->total_ns || !x->body)
 		return false;
 	order_set_add(&x->item.tried, (unsigned)x->slot);
-	if ((blame == BLAME_MODEL || !queue_has_way(x)) && !auto_next(x)) {
+	if ((blame == BLAME_MODEL || !has_way(x)) && !auto_next(x)) {
 		if (blame != BLAME_CRASH)
 			return false;
 		adjust_tried(x); /* its pause after the failure keeps it from being asked at once */

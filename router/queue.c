@@ -164,7 +164,7 @@ static bool is_final(enum decide_verdict v)
 /* No place will ever come, as things stand: say so.  True when the exchange has been answered. */
 static bool refuse(struct exchange *x, enum decide_verdict v)
 {
-	if (is_final(v) && auto_next(x)) {
+	if (is_final(v) && (auto_relax(x) || auto_next(x))) {
 		queue_submit(x);
 		return true;
 	}
@@ -277,12 +277,14 @@ static void enqueue(struct exchange *x, uint64_t now_ns, const struct decide_res
 	queue_poll(r, true);
 }
 
-/* Some instance of the lane could take it at once, or there is none and the decision has to say why. */
-static bool worth_deciding(struct router *r, const struct order_lane *lane)
+/* Some instance of the lane could take it at once, or there is none for it and the decision has to say why. */
+static bool worth_deciding(struct router *r, const struct exchange *x)
 {
-	if (!lane->slots.bits[0])
+	uint64_t can = x->model->lane.slots.bits[0] & ~x->item.tried.bits[0];
+
+	if (!can)
 		return true;
-	for (uint64_t bits = lane->slots.bits[0]; bits; bits &= bits - 1)
+	for (uint64_t bits = can; bits; bits &= bits - 1)
 		if (has_room(r, (unsigned)__builtin_ctzll(bits)))
 			return may_generate(r);
 	return false;
@@ -301,7 +303,7 @@ void queue_submit(struct exchange *x)
 	if (x->model->lane.waiting)
 		queue_pump(r);
 	lane_refresh(r, x->model, now);
-	if (worth_deciding(r, &x->model->lane)) {
+	if (worth_deciding(r, x)) {
 		d = decision_make(x, now);
 		if (d->result.verdict == DECIDE_TAKE && go(x, d, now))
 			return;
@@ -332,6 +334,30 @@ static void lane_look(struct router *r, struct model *m, uint64_t now_ns)
 	}
 }
 
+/* Those whom the lane's instances cannot serve, for want of a tag or of room in the context: what can is not there yet, or no more. */
+static void strays_look(struct router *r, struct model *m, uint64_t now_ns)
+{
+	struct order_item *item;
+
+	order_round(&r->routing.order);
+	for (unsigned n = 0; n < PASSES_MOST && (item = order_stray(&r->routing.order, &m->lane)); n++) {
+		struct exchange *x = exchange_of(item);
+		struct decision *d = decision_make(x, now_ns);
+		enum decide_verdict v = d->result.verdict;
+
+		order_pass(&r->routing.order, item);
+		if (v == DECIDE_LOAD && m->wish < 0)
+			wish_make(r, m, (unsigned)d->result.slot, now_ns);
+		if (v == DECIDE_TAKE)
+			go(x, d, now_ns);
+		if (!is_final(v))
+			continue;
+		decision_keep(r);
+		queue_remove(x);
+		refuse(x, v);
+	}
+}
+
 static void lanes_look(struct router *r, uint64_t now_ns)
 {
 	struct order_lane *l, *next;
@@ -345,6 +371,8 @@ static void lanes_look(struct router *r, uint64_t now_ns)
 		lane_refresh(r, m, now_ns);
 		if (!l->slots.bits[0] || r->conf.routing.spread_ns)
 			lane_look(r, m, now_ns);
+		else
+			strays_look(r, m, now_ns);
 	}
 }
 

@@ -1,4 +1,5 @@
 """`auto`: the question decides which model, whatever dialect it is asked in; what is known of models is taken from files, or not at all."""
+import http.client
 import http.server
 import json
 import shutil
@@ -273,6 +274,77 @@ def test_tags_of_instances_reach_the_decision(tmp_path):
         wait_for(lambda: where(CODE) == {'a'}, 5)  # wanted, not needed
     finally:
         f.stop()
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """One model on a and b, and only b carries the tag of code; asks(text) sends a request and leaves it open."""
+    f, asked = Auto(tmp_path, fleet={'a': [GENERAL], 'b': [GENERAL]}, own={'b': '\ttags = {code}\n'}), []
+
+    def asks(text, model='auto'):
+        c = http.client.HTTPConnection('127.0.0.1', f.port, timeout=60)
+        c.request('POST', '/api/chat', json.dumps({'model': model, 'messages': [{'role': 'user', 'content': text}], 'stream': False}))
+        asked.append(c)
+        return c
+
+    def answer(c):
+        r = c.getresponse()
+        return r.status, r.headers['x-tsa-instance']
+    f.asks, f.answer = asks, answer
+    yield f
+    for c in asked:
+        c.close()
+    f.stop()
+
+
+LONG = ' sim:tokens=600 sim:delay=100ms'
+
+
+def waiting(f, n):
+    wait_for(lambda: f.counters()['waiting'] == n, 10)
+
+
+def test_a_crowd_for_one_instance_leaves_the_other_alone(pair):
+    """More than one turn of the queue looks at wait for the only instance with their tag: who may go elsewhere does."""
+    f = pair
+    for name in ('a', 'b'):
+        f.ctl('warm', name, GENERAL, '--wait')
+    for n in range(2):
+        f.asks(CODE + LONG)
+        wait_for(lambda n=n: f.instance('b')['in_flight'] == n + 1, 10)
+    holders = [f.asks('hello sim:tokens=20 sim:delay=100ms', model=GENERAL) for _ in range(2)]
+    wait_for(lambda: f.instance('a')['in_flight'] == 2, 10)
+    for n in range(40):
+        f.asks(CODE)
+    waiting(f, 40)
+    last = f.asks('hello again', model=GENERAL)
+    waiting(f, 41)
+    assert [f.answer(c) for c in holders] == [(200, 'a')] * 2
+    assert f.answer(last) == (200, 'a')
+    assert f.counters()['waiting'] == 40 and f.instance('b')['in_flight'] == 2
+
+
+def test_what_only_a_cold_instance_may_do_is_loaded_there(pair):
+    f = pair
+    f.ctl('warm', 'a', GENERAL, '--wait')
+    f.ctl('unload', 'b', GENERAL, '--wait')
+    for n in range(2):
+        f.asks('hello' + LONG, model=GENERAL)
+    wait_for(lambda: f.instance('a')['in_flight'] == 2, 10)
+    assert f.answer(f.asks(CODE)) == (200, 'b')
+
+
+def test_a_tag_that_nobody_has_any_more_is_given_up(pair):
+    f = pair
+    for name in ('a', 'b'):
+        f.ctl('warm', name, GENERAL, '--wait')
+    for n in range(2):
+        f.asks(CODE + LONG)
+        wait_for(lambda n=n: f.instance('b')['in_flight'] == n + 1, 10)
+    c = f.asks(CODE)
+    waiting(f, 1)
+    f.ctl('drain', 'b')
+    assert f.answer(c) == (200, 'a')
 
 
 def test_a_start_with_a_broken_file_is_refused(tmp_path):
