@@ -379,14 +379,22 @@ UNBOUNDED = {'not native': {'max_tokens': 2}, 'ignored': {'path': '/v1/chat/comp
 def test_an_answer_that_is_bounded_is_short_work(narrow):
     """Whatever was learned of the model's answers, the client's own limit is less: in each dialect's words, and in no other's."""
     f = narrow()
+
+    def expected(**more):
+        status, h, _ = ask(f.port, **more)
+        assert status == 200, h
+        return json.loads(f.ctl('-j', 'explain', '--request', h['x-tsa-request-id']).stdout)['decision']['output_tokens']
     for _ in range(8):
         assert ask(f.port, prompt='sim:tokens=80')[0] == 200
-    f.hold(2)
-    for n, (label, more) in enumerate({**UNBOUNDED, **BOUNDED}.items()):
+    assert {label: expected(**more) for label, more in BOUNDED.items()} == dict.fromkeys(BOUNDED, 2)
+    told = {label: expected(**more) for label, more in UNBOUNDED.items()}
+    assert all(n > 20 for n in told.values()), told
+    f.hold()
+    for n, (label, more) in enumerate((('long', {}), ('short', {'options': {'num_predict': 2}}))):
         f.crowd.send(f.port, label, **more)
         wait_for(lambda n=n: f.counters()['waiting'] == n + 1, 5)
-    got = f.crowd.wait()
-    assert [x[0] for x in got] == ['holder', *BOUNDED, *UNBOUNDED] and {x[1] for x in got} == {200}, got
+    f.release()
+    assert [x[0] for x in f.crowd.wait_served()] == ['holder', 'short', 'long']
 
 
 def test_one_tenant_cannot_starve_another(narrow):
