@@ -60,9 +60,17 @@ static void error_range(struct json_out *errors, const char *type, const char *w
 
 /* --- the body ---------------------------------------------------------------------------------------------------------------------- */
 
+static bool is_null(const char *body, size_t n)
+{
+	while (n && isspace((unsigned char)*body))
+		body++, n--;
+	return n && *body == 'n';
+}
+
 static int tree_make(const char *body, size_t n, struct json_object **out)
 {
 	struct json_tokener *tok = json_tokener_new_ex(SYNTAX_DEPTH + 1);
+	bool good;
 
 	if (!tok)
 		return -ENOMEM;
@@ -70,9 +78,10 @@ static int tree_make(const char *body, size_t n, struct json_object **out)
 	/* A bare number ends where the text does: the parser waits for more. */
 	if (json_tokener_get_error(tok) == json_tokener_continue)
 		*out = json_tokener_parse_ex(tok, "", 1);
-	n = json_tokener_get_error(tok) != json_tokener_success;
+	/* It also waits for more when it got no memory, and then takes the end for that of a null. */
+	good = json_tokener_get_error(tok) == json_tokener_success && (*out || is_null(body, n));
 	json_tokener_free(tok);
-	return n ? -ENOMEM : 0;
+	return good ? 0 : -ENOMEM;
 }
 
 /* The place of a fault is the last part of `loc`, and the parser's own words go along. */
@@ -205,14 +214,14 @@ static void check_bool(struct json_out *errors, const struct field *f, struct js
 /* "5", "-5" or "5.0". */
 static bool is_integer_text(const char *text)
 {
-	size_t n;
+	size_t n, zeros;
 
 	text += strspn(text, " \t\n\r\v\f");
 	text += *text == '-' || *text == '+';
 	n = strspn(text, "0123456789");
 	text += n;
-	if (n && *text == '.')
-		text += 1 + strspn(text + 1, "0");
+	zeros = *text == '.' ? strspn(text + 1, "0") : 0;
+	text += zeros ? 1 + zeros : 0;
 	return n && text[strspn(text, " \t\n\r\v\f")] == '\0';
 }
 

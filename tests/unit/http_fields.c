@@ -130,9 +130,79 @@ static void booleans_are_lenient(void **state)
 		assert_true(fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body", &errors));
 		assert_int_equal(fields_bool(o, "prefer_speed", k % 2), !(k % 2));
 		assert_true(fields_bool(o, "absent", true));
+		assert_false(fields_bool(o, "absent", false));
 		assert_string_equal(fields_string(o, "query", ""), "q");
 		assert_true(fields_number(o, "threshold", 0.25) == 0.25);
 		json_object_put(o);
+	}
+}
+
+/* A member `name` alone: NULL, or the type of what is wrong with it; *value is what is read of it. */
+static const char *wrong_with(const char *name, const char *value_text, double *value)
+{
+	static const char *const TYPES[] = {"int_parsing", "int_from_float", "int_type", "float_parsing", "float_type"};
+	struct json_out errors = {0};
+	struct json_object *o = NULL;
+	const char *wrong = NULL;
+	char body[128];
+
+	snprintf(body, sizeof(body), "{\"query\":\"q\",\"%s\":%s}", name, value_text);
+	json_out_array(&errors, NULL);
+	assert_int_equal(fields_parse(body, strlen(body), &o, &errors), 0);
+	if (!fields_check(TABLE, ARRAY_SIZE(TABLE), o, "body", &errors)) {
+		json_out_finish(&errors);
+		for (unsigned i = 0; i < ARRAY_SIZE(TYPES); i++)
+			wrong = strstr(errors.p, TYPES[i]) ? TYPES[i] : wrong;
+		assert_non_null(wrong);
+	}
+	*value = fields_number(o, name, -777);
+	json_out_free(&errors);
+	json_object_put(o);
+	return wrong;
+}
+
+static void numbers_may_be_text(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *as_integer, *as_number; /* what is wrong; NULL: nothing */
+		double value;
+	} CASES[] = {
+		{"5", NULL, NULL, 5},
+		{"\"5\"", NULL, NULL, 5},
+		{"\" \\t5\\n\"", NULL, NULL, 5},
+		{"\"-5\"", NULL, NULL, -5},
+		{"\"+5\"", NULL, NULL, 5},
+		{"\"007\"", NULL, NULL, 7},
+		{"5.0", NULL, NULL, 5},
+		{"\"5.00\"", NULL, NULL, 5},
+		{"true", NULL, NULL, 1},
+		{"false", NULL, NULL, 0},
+		{"\"5.\"", "int_parsing", NULL, 5},
+		{"\".0\"", "int_parsing", NULL, 0},
+		{"\"5.5\"", "int_parsing", NULL, 5.5},
+		{"5.5", "int_from_float", NULL, 5.5},
+		{"\"5e0\"", "int_parsing", NULL, 5},
+		{"\"\"", "int_parsing", "float_parsing", -777},
+		{"\"  \"", "int_parsing", "float_parsing", -777},
+		{"\"5 5\"", "int_parsing", "float_parsing", -777},
+		{"\"--5\"", "int_parsing", "float_parsing", -777},
+		{"\"5a\"", "int_parsing", "float_parsing", -777},
+		{"\"0x5\"", "int_parsing", "float_parsing", -777},
+		{"\"0x1p3\"", "int_parsing", "float_parsing", -777},
+		{"[5]", "int_type", "float_type", -777},
+		{"null", "int_type", "float_type", -777},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(CASES); i++) {
+		const bool whole = i % 2;
+		const char *want = whole ? CASES[i / 2].as_integer : CASES[i / 2].as_number, *got;
+		double value;
+
+		got = wrong_with(whole ? "limit" : "threshold", CASES[i / 2].text, &value);
+		if (!want != !got || (want && strcmp(want, got) != 0) || value != CASES[i / 2].value)
+			fail_msg("%s as %s: %s, %g", CASES[i / 2].text, whole ? "an integer" : "a number", got ? got : "fine", value);
 	}
 }
 
@@ -192,7 +262,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_body_must_be_an_object),          cmocka_unit_test(fields_are_checked_by_their_kind),
 		cmocka_unit_test(all_errors_of_a_body_come_at_once), cmocka_unit_test(booleans_are_lenient),
-		cmocka_unit_test(faults_of_syntax_have_their_place), cmocka_unit_test(nesting_is_bounded),
+		cmocka_unit_test(numbers_may_be_text),               cmocka_unit_test(faults_of_syntax_have_their_place),
+		cmocka_unit_test(nesting_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
