@@ -178,9 +178,15 @@ def test_wait_ready_times_out_with_its_own_status(tmp_path):
 
 
 def test_json_everywhere(pair):
+    """The same objects, whichever verb shows them, and an error as an object."""
     _, f = pair
-    for words in (['status'], ['instances'], ['instance', 'i0'], ['routers'], ['version']):
-        json.loads(f.ctl('-j', *words).stdout)
+    said = {words: json.loads(f.ctl('-j', *words.split()).stdout) for words in ('status', 'instances', 'instance i0', 'routers', 'version')}
+    assert [i['name'] for i in said['status']['instances']] == [i['name'] for i in said['instances']] == ['i0', 'i1']
+    assert set(said['status']['instances'][0]) <= set(said['instance i0']) and said['instance i0']['name'] == 'i0'
+    assert [r['pid'] for r in said['routers']] == [r['pid'] for r in said['status']['routers']]
+    assert set(said['version'].values()) == {said['status']['version']}
+    r = f.ctl('-j', 'instance', 'nobody', check=False)
+    assert r.returncode and json.loads(r.stdout) == {'ok': False, 'error': r.stderr.removeprefix('tsactl: ').strip()}
 
 
 def started(ports, slots, load):
