@@ -109,7 +109,7 @@ static void every_lie_is_refused(void **state)
 	static const struct change rows[] = {
 		{"a model without a name", MODEL(name), 1, {0}},
 		{"two models of one name", MODEL(name), 6, "small"},
-		{"more variants than there is room for", MODEL(memory.n), 4, {0xff, 0xff}},
+		{"more variants than there is room for", MODEL(memory.n), 4, {CONF_VARIANTS + 1}},
 		{"more categories than there is room for", MODEL(n_categories), 4, {17}},
 		{"a category without a name", MODEL(categories[1]), 1, {0}},
 		{"more aliases than there is room for", MODEL(n_aliases), 4, {0, 0, 0, 0x80}},
@@ -158,12 +158,14 @@ static void texts_end(void **state)
 		{MODEL(memory.at[1].variant), 24},
 		{MODEL(size), 4}, /* a count, not a text: any value but a small one */
 		{MODEL(categories[0]), CONF_CATEGORY_NAME},
+		{MODEL(categories[1]), CONF_CATEGORY_NAME},
 		{MODEL(aliases[0]), CONF_MODEL_NAME},
 		{MODEL(benchmarks[0].name), CONF_BENCHMARK_NAME},
 		{CATEGORY(id), CONF_CATEGORY_NAME},
 		{CATEGORY(parent), CONF_CATEGORY_NAME},
 		{CATEGORY(benchmarks[0]), CONF_BENCHMARK_NAME},
 		{NAMES, CONF_MODEL_NAME},
+		{NAMES + CONF_MODEL_NAME, CONF_MODEL_NAME},
 	};
 
 	(void)state;
