@@ -26,6 +26,11 @@ static void state_child_add(struct state *s, const struct sup_child *c)
 	*out = (struct state_child){.role = c->role, .index = c->index, .gen = c->gen, .process = c->process};
 	if (slot)
 		out->identity = slot->identity;
+	if (slot && slot->used && c->process.pid) {
+		out->adopted = slot->adopted;
+		out->places = slot->places;
+		snprintf(out->addr, sizeof(out->addr), "%s", slot->addr.text);
+	}
 	snprintf(out->name, sizeof(out->name), "%s", slot && slot->used ? slot->name : "-");
 	s->n_children++;
 }
@@ -135,6 +140,20 @@ static struct sup_child *child_at(struct sup *sup, enum proc_role role, unsigned
 	return role == PROC_HOST ? &sup->host : &sup->routers[index];
 }
 
+/* Where the Ollama of the living worker listens, also when the configuration has moved on. */
+static void works_recall(struct sup_slot *slot, const struct state_child *was)
+{
+	struct conf_addr addr;
+	struct why why;
+
+	memset(&slot->addr, 0, sizeof(slot->addr));
+	if (!*was->addr || conf_addr_parse(was->addr, 0, &addr, &why) < 0)
+		return;
+	sup_handoff_addr(&addr, &slot->addr);
+	slot->adopted = was->adopted;
+	slot->places = was->places;
+}
+
 static void child_recall(struct sup *sup, const struct state_child *was, bool same_boot)
 {
 	struct sup_child *c = child_at(sup, was->role, was->index);
@@ -144,6 +163,7 @@ static void child_recall(struct sup *sup, const struct state_child *was, bool sa
 	if (was->role == PROC_WORKER && named) {
 		sup_slot_take(sup_slot_of(c), was->name);
 		sup_slot_of(c)->identity = was->identity;
+		works_recall(sup_slot_of(c), was);
 	}
 	if (same_boot && (was->role != PROC_WORKER || named) && lives(&was->process))
 		c->process = was->process;
@@ -182,24 +202,37 @@ static void conf_assign(struct sup *sup)
 	}
 }
 
-static void slot_resume(struct sup_slot *slot)
+/* It is not known by what the worker works, but what tells it to stop must know the configuration. */
+static void place_adapt(struct sup_slot *slot)
 {
 	uint64_t was = slot->identity;
 
-	if (slot->conf)
-		sup_slot_adapt(slot);
+	sup_slot_adapt(slot);
+	slot->identity = was;
+}
+
+static void slot_resume(struct sup_slot *slot)
+{
+	bool same = slot->conf && slot->identity == conf_instance_identity(slot->conf);
+
 	slot->conf_gen = 1;
 	if (!slot->child.process.pid) {
 		/* An Ollama of another command or address is not the one that is configured now. */
-		if (slot->ollama.pid && slot->conf && was == slot->identity) {
+		if (slot->ollama.pid && same) {
+			sup_slot_adapt(slot);
 			sup_child_feed(&slot->child, LIFE_START);
 			return;
 		}
 		sup_slot_settle(slot);
 		return;
 	}
-	/* Until it says HELLO the worker goes on as before; what differs is then made good by a restart. */
-	slot->identity = was;
+	/* Another configuration than its own has come: it goes on as before until it is its turn, if it is known where it is. */
+	if (same)
+		sup_slot_adapt(slot);
+	else if (slot->conf && slot->addr.family)
+		sup_roll_add(slot);
+	else if (slot->conf)
+		place_adapt(slot);
 	sup_child_feed(&slot->child, LIFE_FOUND);
 }
 
@@ -229,6 +262,7 @@ void sup_adopt_start(struct sup *sup)
 	for (unsigned i = 0; i < SHM_SLOTS; i++)
 		if (sup->slots[i].used)
 			slot_resume(&sup->slots[i]);
+	sup_roll_resume(sup);
 	sup_child_feed(&sup->host, sup->host.process.pid ? LIFE_FOUND : LIFE_START);
 	for (unsigned i = 0; i < SHM_ROUTERS; i++)
 		if (sup->routers[i].process.pid)
@@ -302,7 +336,7 @@ static void hello_welcome(struct sup_child *c, bool serves)
 		sup_child_feed(c, LIFE_READY);
 	if (slot && !slot->conf)
 		sup_child_stop(c, sup->conf->drain_ns, false);
-	else if (slot && slot->identity != conf_instance_identity(slot->conf))
+	else if (slot && !slot->due && slot->identity != conf_instance_identity(slot->conf))
 		sup_child_stop(c, sup->conf->drain_ns, true);
 	else if (c->role == PROC_ROUTER && c->index >= sup->conf->routers)
 		sup_child_stop(c, sup->conf->drain_ns, false);

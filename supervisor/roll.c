@@ -32,6 +32,37 @@ void sup_roll_begin(struct sup_slot *slot)
 	sup_slot_publish(slot);
 }
 
+/* It outlived its supervisor and has not reported yet. */
+static bool slot_is_awaited(const struct sup_slot *slot)
+{
+	return slot->child.state == SHM_CHILD_STARTING && !slot->child.ours;
+}
+
+/* How long a turn may take. */
+static uint64_t turn_ns(const struct conf *conf)
+{
+	return conf->drain_ns + conf->stop_ns + conf->start_ns + conf->load_ns;
+}
+
+void sup_roll_resume(struct sup *sup)
+{
+	for (unsigned i = 0; i < SHM_SLOTS; i++)
+		if (sup->slots[i].used && sup->slots[i].due)
+			sup->roll_hold_ns = clock_after_ns(clock_now_ns(), turn_ns(sup->conf));
+}
+
+/* Whose turn it was when the last supervisor died is not known: it is over when all serve that shall. */
+static bool turn_is_inherited(struct sup *sup, uint64_t now_ns)
+{
+	if (now_ns >= sup->roll_hold_ns)
+		return false;
+	for (unsigned i = 0; i < SHM_SLOTS; i++)
+		if (!slot_is_out(&sup->slots[i]) && !slot_serves(&sup->slots[i]))
+			return true;
+	sup->roll_hold_ns = 0;
+	return false;
+}
+
 /* The last one has its turn until it serves again. */
 static bool turn_is_over(struct sup *sup, uint64_t now_ns)
 {
@@ -64,14 +95,14 @@ void sup_roll_step(struct sup *sup, uint64_t now_ns)
 			continue;
 		if (slot_serves(slot))
 			next = slot;
-		else
+		else if (!slot_is_awaited(slot))
 			sup_roll_begin(slot); /* nobody misses it */
 	}
 	if (sup->roll_slot && turn_is_over(sup, now_ns))
 		sup->roll_slot = NULL;
-	if (sup->roll_slot || !next)
+	if (sup->roll_slot || !next || turn_is_inherited(sup, now_ns))
 		return;
 	sup_roll_begin(next);
 	sup->roll_slot = next;
-	sup->roll_until_ns = clock_after_ns(now_ns, conf->drain_ns + conf->stop_ns + conf->start_ns + conf->load_ns);
+	sup->roll_until_ns = clock_after_ns(now_ns, turn_ns(conf));
 }

@@ -45,6 +45,8 @@ static void print_children(struct out *o, const struct state *s)
 
 		print(o, "child %s %" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", ROLES[c->role], c->index,
 		      c->gen, c->process.pid, c->process.start, c->identity, c->name);
+		if (*c->addr)
+			print(o, "works %" PRIu32 " %d %" PRIu32 " %s\n", c->index, c->adopted, c->places, c->addr);
 	}
 }
 
@@ -156,6 +158,28 @@ static bool take_child(const char *const *w, struct state *s)
 	return true;
 }
 
+/* Of the worker in the line before it, or further up. */
+static bool take_works(const char *const *w, struct state *s)
+{
+	uint32_t index, adopted, places;
+
+	if (!number32(w[0], SHM_SLOTS - 1, &index) || !number32(w[1], 1, &adopted) || !number32(w[2], UINT32_MAX, &places) || !*w[3])
+		return false;
+	for (unsigned i = 0; i < s->n_children; i++) {
+		struct state_child *c = &s->children[i];
+
+		if (c->role != PROC_WORKER || c->index != index)
+			continue;
+		if (*c->addr || strlen(w[3]) >= sizeof(c->addr))
+			return false;
+		c->adopted = adopted;
+		c->places = places;
+		memcpy(c->addr, w[3], strlen(w[3]) + 1);
+		return true;
+	}
+	return false;
+}
+
 static bool take_ollama(const char *const *w, struct state *s)
 {
 	struct state_ollama o = {0};
@@ -191,7 +215,7 @@ static const struct fact {
 	bool (*take)(const char *const *words, struct state *s);
 } FACTS[] = {
 	{"boot", 2, take_boot},     {"board", 2, take_board},     {"supervisor", 3, take_supervisor}, {"child", 7, take_child},
-	{"ollama", 4, take_ollama}, {"drained", 1, take_drained}, {"stopping", 0, take_stopping},
+	{"works", 4, take_works},   {"ollama", 4, take_ollama}, {"drained", 1, take_drained}, {"stopping", 0, take_stopping},
 };
 
 /* Cut a line at its spaces, in place.  False: too many words. */

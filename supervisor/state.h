@@ -21,7 +21,10 @@ struct state_child {
 	uint32_t gen;
 	struct proc_process process; /* pid 0: none now; the line keeps generation and place */
 	uint64_t identity;           /* of a worker: what its Ollama was started with; another one means to start it again */
-	char name[PROC_NAME];        /* instance of a worker; "-" for the others */
+	uint32_t places;             /* of a worker: what it works by, as the next two */
+	bool adopted;
+	char addr[sizeof(((struct proc_addr *)0)->text)]; /* ""; it is not known, or no worker */
+	char name[PROC_NAME];                             /* instance of a worker; "-" for the others */
 };
 
 struct state_ollama {

@@ -221,6 +221,7 @@ struct sup {
 	struct life_fleet fleet;
 	struct sup_slot *roll_slot; /* whose turn to restart it is; NULL: nobody's */
 	uint64_t roll_until_ns;
+	uint64_t roll_hold_ns; /* until then a turn that a dead supervisor gave may go on */
 	uint64_t oom_kills;
 	/* sockets */
 	unsigned n_listeners;
@@ -466,6 +467,8 @@ void sup_reload_ask(struct sup *sup);
 
 /* The slot's process must be started again, when it is its turn. */
 void sup_roll_add(struct sup_slot *slot);
+/* Slots were found due after a start: go on with what another supervisor began. */
+void sup_roll_resume(struct sup *sup);
 /* Its turn is now. */
 void sup_roll_begin(struct sup_slot *slot);
 /* Those that do not serve at once; of the others the next one, when the last one serves again or had its time. */

@@ -1,4 +1,5 @@
 """What an operator types, and what goes wrong."""
+import contextlib
 import json
 import os
 import shutil
@@ -224,6 +225,42 @@ def test_a_reload_restarts_one_instance_after_another(fabrics):
     assert {tuple(x) for x in looks} >= {('i0',), ('i1',)}, 'each of them was away'
     assert not load.bad(), load.bad()[:3]
     assert max(end - begin for begin, end, *_ in load.done) < 2, 'nobody waited for a model to be read'
+
+
+@pytest.mark.parametrize('moved', [False, True], ids=['same-address', 'another-address'])
+def test_a_rolling_restart_goes_on_under_the_next_supervisor(fabrics, moved):
+    """tsad is killed while the first of three instances is away: the next one waits for it and takes the others one after another."""
+    from test_kill import Load
+    ports = [free_port() for _ in range(3)]
+    f = fabrics(conf=started(ports, 4, '1s'))
+    pids = {i['name']: i['ollama_pid'] for i in f.status()['instances']}
+    over, looks = threading.Event(), []  # who is away
+
+    def look():
+        while not over.wait(0.05):
+            with contextlib.suppress(ValueError):
+                looks.append({i['name'] for i in f.status()['instances']  # a new board knows nobody for a moment
+                              if i['state'] not in ('ready', 'unknown') or i['wanted'] not in ('run', 'restart')})
+    watcher = threading.Thread(target=look)
+    with Load(f.port, short=3, streams=0) as load:
+        load.wait_more(10)
+        watcher.start()
+        try:
+            f.write_conf(started([free_port() for _ in range(3)] if moved else ports, 5, '1s'))
+            f.ctl('reload')
+            wait_for(lambda: any(looks), 10, 'the first one is away')
+            f.tsad.kill()
+            f.tsad.p.wait()
+            f.start()
+            wait_for(lambda: all(i['state'] == 'ready' and i['slots'] == 5 and i['ollama_pid'] not in (0, pids[i['name']])
+                                 for i in f.status()['instances']), 30, 'all are restarted')
+        finally:
+            over.set()
+            watcher.join()
+        load.wait_more(10)
+    assert max(map(len, looks)) == 1, 'one was away at a time'
+    assert set().union(*looks) == set(pids), 'each of them was'
+    assert not load.bad(), load.bad()[:3]
 
 
 def test_the_only_instance_restarted_by_a_reload_is_waited_for(fabrics):

@@ -27,6 +27,11 @@ static void sample_make(unsigned children)
 		sample.children[i] =
 			(struct state_child){.role = PROC_WORKER, .index = i, .gen = UINT32_MAX, .process = {INT32_MAX, INT64_MAX}, .identity = UINT64_MAX};
 		snprintf(sample.children[i].name, PROC_NAME, "%063u", i);
+		if (i % 2 == 0) {
+			sample.children[i].adopted = i % 4 == 0;
+			sample.children[i].places = UINT32_MAX - i;
+			snprintf(sample.children[i].addr, sizeof(sample.children[i].addr), "%058u:1234", i);
+		}
 		sample.ollamas[i] = (struct state_ollama){.slot = i, .process = {INT32_MAX, INT64_MAX}};
 		snprintf(sample.ollamas[i].name, PROC_NAME, "%063u", i);
 		snprintf(sample.drained[i], PROC_NAME, "%063u", i);
@@ -78,6 +83,9 @@ static void assert_same(const struct state *a, const struct state *b)
 		assert_same_process(&x->process, &y->process);
 		assert_int_equal(x->identity, y->identity);
 		assert_string_equal(x->name, y->name);
+		assert_string_equal(x->addr, y->addr);
+		assert_int_equal(x->places, y->places);
+		assert_int_equal(x->adopted, y->adopted);
 	}
 	assert_int_equal(a->n_ollamas, b->n_ollamas);
 	for (unsigned i = 0; i < a->n_ollamas; i++) {
