@@ -162,7 +162,7 @@ struct conf {
 	bool             manage; /* management = allow */
 	/* limits */
 	unsigned conns, headers, queue, active;
-	uint64_t head_bytes, body_bytes, buffer_bytes, body_rate_bytes;
+	uint64_t head_bytes, body_bytes, buffer_bytes, body_rate_bytes, stall_rate_bytes;
 	/* deadlines, ns */
 	uint64_t head_ns, body_ns, idle_ns, queue_ns, connect_ns, first_ns, gap_ns, total_ns, stall_ns, park_ns, drain_ns;
 	uint64_t start_ns, load_ns, probe_ns, answer_ns, able_ns, warm_ns, stop_ns;

@@ -318,7 +318,8 @@ struct proc_router_conf {
 	uint64_t first_ns;              /* sent to first byte of the answer */
 	uint64_t gap_ns;                /* between two bytes of an answer */
 	uint64_t total_ns;              /* received to first byte, failovers included */
-	uint64_t stall_ns;              /* a client that does not read */
+	uint64_t stall_ns;              /* a client that does not read, plus one second per stall_rate_bytes; also its longest pause */
+	uint64_t stall_rate_bytes;
 	uint64_t park_ns;               /* how long an abandoned request stays open upstream at least */
 	char default_model[PROC_MODEL]; /* for `auto`; empty: the first instance's primary */
 	struct proc_routing routing;

@@ -2,9 +2,12 @@
 #include "router/router.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -475,7 +478,12 @@ static void broken(struct conn *c)
 	client_free(of(c), true);
 }
 
-static const struct conn_ops OPS = {.readable = readable, .drained = drained, .broken = broken};
+static void moved(struct conn *c, size_t n)
+{
+	of(c)->unread += (int64_t)n;
+}
+
+static const struct conn_ops OPS = {.readable = readable, .drained = drained, .broken = broken, .moved = moved};
 
 /* --- deadlines ----------------------------------------------------------------------------------------------------------------- */
 
@@ -511,6 +519,28 @@ static bool idles(const struct client *cl, uint64_t now_ns)
 	return cl->state == CLIENT_HEAD && cl->deadline_ns != CLOCK_NEVER && now_ns - since >= ROUTER_ROOM_NS;
 }
 
+/* It does not read its answer, or too slowly.  The kernel takes more only when a third of its buffer is free, which is a megabyte and
+ * minutes of a slow reader: so what it holds is looked at.  What was read buys time, but none for later: what was read fast does not
+ * pay for a stop. */
+static bool stalled(struct client *cl, uint64_t now_ns)
+{
+	const struct proc_router_conf *conf = &cl->r->conf;
+	uint64_t read, paid_ns;
+	int held;
+
+	if (!cl->c.stuck_ns) {
+		cl->unread = 0;
+		return false;
+	}
+	if (ioctl(cl->c.io.fd, SIOCOUTQ, &held) < 0)
+		held = INT_MAX; /* as if nothing were read */
+	read = cl->unread > held ? (uint64_t)(cl->unread - held) : 0;
+	paid_ns = clock_after_ns(cl->c.stuck_ns, read * NS_PER_S / conf->stall_rate_bytes);
+	cl->c.stuck_ns = paid_ns < now_ns ? paid_ns : now_ns;
+	cl->unread = held;
+	return clock_after_ns(cl->c.stuck_ns, conf->stall_ns) <= now_ns;
+}
+
 void client_tick(struct router *r, uint64_t now_ns)
 {
 	unsigned room = r->n_clients < r->room ? 0 : r->room / 16 + 1;
@@ -520,7 +550,7 @@ void client_tick(struct router *r, uint64_t now_ns)
 		next = LIST_NEXT(cl, link);
 		if (cl->c.io.fd < 0)
 			continue; /* went while another one was looked at */
-		if (cl->c.stuck_ns && clock_after_ns(cl->c.stuck_ns, r->conf.stall_ns) <= now_ns)
+		if (stalled(cl, now_ns))
 			client_free(cl, true);
 		else if (cl->deadline_ns <= now_ns)
 			expired(cl);

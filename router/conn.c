@@ -54,9 +54,9 @@ static void on_writable(struct conn *c)
 			c->ops->broken(c);
 			return;
 		}
-		if (n > 0)
-			c->stuck_ns = clock_now_ns();
 		if (evbuffer_get_length(c->out) > 0) {
+			if (n > 0 && c->ops->moved)
+				c->ops->moved(c, (size_t)n);
 			conn_rearm(c, true); /* it may have been less than the kernel would take */
 			return;
 		}

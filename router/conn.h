@@ -23,6 +23,7 @@ struct conn_ops {
 	void (*readable)(struct conn *c);
 	void (*drained)(struct conn *c); /* all pending output is with the kernel */
 	void (*broken)(struct conn *c);  /* a pending write failed */
+	void (*moved)(struct conn *c, size_t n); /* so many pending bytes are with the kernel, and more are not; NULL: nobody minds */
 };
 
 struct conn {
@@ -33,7 +34,7 @@ struct conn {
 	bool lost;   /* it cannot be heard of any more: it shall end */
 	struct evbuffer *out; /* NULL: nothing pending */
 	const struct conn_ops *ops;
-	uint64_t stuck_ns; /* since when pending output has not moved; 0: nothing pending */
+	uint64_t stuck_ns; /* since when output is pending; its owner moves it on as the peer reads; 0: nothing pending */
 };
 
 /* Take over a non-blocking `fd` and start reading.  `connecting`: first wait until it is writable (then `drained` is called). */

@@ -96,7 +96,8 @@ struct client {
 	LIST_ENTRY(client) link;
 	uint64_t deadline_ns;
 	struct carry in;
-	uint32_t seen; /* bytes of `in` the head parser has looked at */
+	int64_t unread; /* bytes that the kernel held at the last look, and what it has taken since; 0: nothing is pending */
+	uint32_t seen;  /* bytes of `in` the head parser has looked at */
 	uint8_t state; /* enum client_state */
 	uint8_t minor; /* HTTP version of the current request */
 	bool keep;     /* connection may carry another request */

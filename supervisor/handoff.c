@@ -93,6 +93,7 @@ static void limits_copy(const struct conf *conf, struct proc_router_conf *out)
 	out->gap_ns = conf->gap_ns;
 	out->total_ns = conf->total_ns;
 	out->stall_ns = conf->stall_ns;
+	out->stall_rate_bytes = conf->stall_rate_bytes;
 	out->park_ns = conf->park_ns;
 	snprintf(out->default_model, sizeof(out->default_model), "%s", conf->default_model);
 }

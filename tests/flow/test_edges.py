@@ -217,6 +217,42 @@ def test_a_slow_reader_is_not_the_instances_fault(front):
     assert f.instance('i0')['failed'] == 0
 
 
+def read_slowly(s, size, pause, seconds):
+    """Bytes read until the end, or until so many seconds are over."""
+    n, until = 0, time.monotonic() + seconds
+    try:
+        while time.monotonic() < until and (got := s.recv(size)):
+            n += len(got)
+            time.sleep(pause)
+    except ConnectionResetError:
+        pass
+    return n
+
+
+@pytest.mark.promise(14)
+def test_a_reader_slower_than_the_least_rate_loses_its_place(front):
+    """It reads a little all the time, and never pauses for as long as `stall`."""
+    f = front('deadlines { stall = 2s stall_rate = 4MiB }\nlimits { buffer = 16KiB }', places=1)
+    f.origins[0].answer_next([whole(BIG)], 'keep')
+    s = slow_client(f.port, generate(headers=b'Connection: close\r\n'))
+    reader = threading.Thread(target=read_slowly, args=(s, 8192, 0.1, 30))
+    reader.start()
+    wait_for(lambda: f.instance('i0')['in_flight'] == 1, 5, 'the answer is under way')
+    wait_for(lambda: f.instance('i0')['in_flight'] == 0, 15, 'the place is free')
+    reader.join()
+    s.close()
+
+
+def test_a_slow_reader_that_never_pauses_keeps_its_place(front):
+    """Faster than `stall_rate`, and so slow that the kernel takes nothing more for longer than `stall`."""
+    f = front('deadlines { stall = 2s stall_rate = 1KiB }\nlimits { buffer = 16KiB }')
+    f.origins[0].answer_next([whole(BIG)], 'keep')
+    s = slow_client(f.port, generate(headers=b'Connection: close\r\n'))
+    assert read_slowly(s, 8192, 0.1, 6) < 2000000
+    data = read_late(s, 0)
+    assert data.endswith(BIG[-1000000:]), len(data)
+
+
 # --- instances that fail ----------------------------------------------------------------------------------------------
 
 def test_a_failover_sends_and_answers_what_belongs_to_it(front):

@@ -80,7 +80,7 @@ static const char FULL[] =
 	"management = allow\n"
 	"limits { connections = 100 head = 8KiB headers = 32 body = 1MiB buffer = 64KiB queue = 7 active = 5 }\n"
 	"deadlines { head = 1s body = 2s body_rate = 2KiB idle = 3s queue = 4s connect = 500ms first_byte = 5m gap = 6s\n"
-	"total = 7m stall = 8s park = 1.5s drain = 9s start = 10s load = 11m probe = 250ms answer = 12s able = 13s\n"
+	"total = 7m stall = 8s stall_rate = 3KiB park = 1.5s drain = 9s start = 10s load = 11m probe = 250ms answer = 12s able = 13s\n"
 	"warm = 14m stop = 15s }\n"
 	"instance \"chat-0\" {\n"
 	"	command = {ollama, \"serve\"}\n"
@@ -199,6 +199,7 @@ static void full_common(const struct conf *c)
 	assert_int_equal(c->queue, 7);
 	assert_int_equal(c->active, 5);
 	assert_int_equal(c->body_rate_bytes, 2048);
+	assert_int_equal(c->stall_rate_bytes, 3072);
 }
 
 static void full_deadlines(const struct conf *c)
