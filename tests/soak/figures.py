@@ -1,45 +1,72 @@
-"""What must stay flat: figures of processes over time, each process with a level of its own, all of a kind with one slope."""
-import math
+"""What must stay flat: figures of processes over time, and growth to a bound told from growth without one.
+
+A table that fills, an allocator that meets its worst moment, code that is touched for the first time: all of them slow down.  A leak
+does not.  So each life that is long enough is cut into quarters, and its level (the median) in the last one is held against the two
+before: more than the allowance higher, and not clearly less than the step before that, is growth."""
+from statistics import median
+from typing import NamedTuple
+
+LEAST_LIFE_S = 240  # a shorter one is all beginning
+SLOWER = 0.5        # a step of at most this share of the one before: it is coming to its end
 
 
-def slope(lives, warm_s):
-    """(units a second, its standard error, seconds seen) of [[(t, value), ...], ...] by least squares, an intercept for each life.
+class Limit(NamedTuple):
+    allowed: float  # from one quarter to the next: one bad moment more of the allocator, some connections
+    an_hour: float  # the pace at which even growth that slows down is none
 
-    The first `warm_s` of a life do not count: caches fill, and the first reload touches what the others use again."""
-    sxx = sxy = syy = n = seen = 0.0
-    for life in lives:
-        life = [(t, v) for t, v in life if t >= life[0][0] + warm_s]
-        if len(life) < 3:
-            continue
-        mt, mv = sum(t for t, _ in life) / len(life), sum(v for _, v in life) / len(life)
-        sxx += sum((t - mt) ** 2 for t, _ in life)
-        sxy += sum((t - mt) * (v - mv) for t, v in life)
-        syy += sum((v - mv) ** 2 for _, v in life)
-        n += len(life) - 1
-        seen += life[-1][0] - life[0][0]
-    if not sxx or n < 5:
-        return None
-    b = sxy / sxx
-    return b, math.sqrt(max(syy - b * sxy, 0) / (n - 1) / sxx), seen
+
+class Life(NamedTuple):
+    kind: str
+    figure: str
+    seconds: float
+    levels: tuple  # of its quarters
+    verdict: str   # flat, settles, grows
+
+    @property
+    def step(self):
+        return self.levels[3] - self.levels[2]
+
+    @property
+    def an_hour(self):
+        return self.step / (self.seconds / 4) * 3600
+
+
+def levels_of(points):
+    """Medians of the quarters of [(t, value), ...], by time."""
+    begin, end = points[0][0], points[-1][0]
+    quarters = [[], [], [], []]
+    for t, v in points:
+        quarters[min(3, int((t - begin) / (end - begin) * 4))].append(v)
+    return tuple(median(q) if q else None for q in quarters)
+
+
+def judge(levels, an_hour, limit):
+    _, b, c, d = levels
+    if d - c <= limit.allowed:
+        return 'flat'
+    return 'settles' if d - c <= SLOWER * (c - b) and an_hour <= limit.an_hour else 'grows'
 
 
 class Series:
-    """kind -> figure -> pid -> [(t, value)]"""
+    """(kind, figure) -> pid -> [(t, value)]"""
 
-    def __init__(self, warm_s):
-        self.at, self.warm_s = {}, warm_s
+    def __init__(self):
+        self.at = {}
 
     def add(self, kind, figure, pid, t, value):
         self.at.setdefault((kind, figure), {}).setdefault(pid, []).append((t, value))
 
-    def rows(self, limits):
-        """(kind, figure, lives, first, last, growth an hour, its error, seen, flat?) of each; flat None: not seen for long enough."""
+    def lives(self, limits):
+        """Those that are long enough to be judged."""
         for (kind, figure), lives in sorted(self.at.items()):
-            found = slope(lives.values(), self.warm_s)
-            first = min(lives.values(), key=lambda x: x[0][0])[0][1]
-            last = max(lives.values(), key=lambda x: x[-1][0])[-1][1]
-            if not found or found[2] < 240:
-                yield kind, figure, len(lives), first, last, None, None, found[2] if found else 0, None
-                continue
-            b, err, seen = found
-            yield kind, figure, len(lives), first, last, b * 3600, err * 3600, seen, (b - 3 * err) * 3600 <= limits[figure]
+            for points in lives.values():
+                seconds = points[-1][0] - points[0][0]
+                levels = levels_of(points) if seconds >= LEAST_LIFE_S else (None,)
+                if None in levels:
+                    continue
+                life = Life(kind, figure, seconds, levels, '')
+                yield life._replace(verdict=judge(levels, life.an_hour, limits[figure]))
+
+    def counts(self):
+        """(kind, figure) -> how many lives, long or short."""
+        return {key: len(lives) for key, lives in self.at.items()}
