@@ -122,16 +122,37 @@ static void count_add(struct feedback_count *c, enum verdict v)
 	c->neutral += v == VERDICT_NEUTRAL;
 }
 
+static uint64_t count_sum(const struct feedback_count *c)
+{
+	return c->up + c->down + c->neutral;
+}
+
+/* Where there are as many as anybody has, the one that was rated least makes room: names are the clients', and those that somebody
+ * makes up shall not shut out what is in use. */
+static unsigned method_spare(struct feedback *f)
+{
+	unsigned least = 0;
+
+	if (f->n_methods < FEEDBACK_METHODS)
+		return f->n_methods++;
+	for (unsigned i = 1; i < f->n_methods; i++)
+		if (count_sum(&f->methods[i].count) < count_sum(&f->methods[least].count))
+			least = i;
+	return least;
+}
+
 static void count_method(struct feedback *f, const char *method, enum verdict v)
 {
 	unsigned i = 0;
 
+	if (strlen(method) >= sizeof(f->methods[0].name))
+		return; /* no name of a method; the sums count it */
 	while (i < f->n_methods && strcmp(f->methods[i].name, method) != 0)
 		i++;
 	if (i == f->n_methods) {
-		if (i == FEEDBACK_METHODS || !span_copy(f->methods[i].name, sizeof(f->methods[i].name), span_of(method)))
-			return; /* as many as anybody has; the sums count it */
-		f->n_methods++;
+		i = method_spare(f);
+		memcpy(f->methods[i].name, method, strlen(method) + 1);
+		f->methods[i].count = (struct feedback_count){0};
 	}
 	count_add(&f->methods[i].count, v);
 }

@@ -19,20 +19,23 @@ static bool complained_of(const struct router *r, const struct model *m)
 	return false;
 }
 
-/* A model that no instance has any more and no request names; its place is as good as new. */
+/* Of the models that no instance has any more and no request names, the one that was asked for longest ago. */
 static struct model *model_unused(struct router *r)
 {
+	struct model *old = NULL;
+
 	for (unsigned i = 0; i < r->n_models; i++) {
 		struct model *m = &r->models[i];
 
 		if (m->slots || m->users || m->wish >= 0 || complained_of(r, m))
 			continue;
-		for (unsigned s = 0; s < PROC_SLOTS; s++)
-			if (m->pair[s])
-				pair_free(pair_find(&r->routing, m, s));
-		return m;
+		if (!old || m->figures_ns < old->figures_ns)
+			old = m;
 	}
-	return NULL;
+	for (unsigned s = 0; old && s < PROC_SLOTS; s++)
+		if (old->pair[s])
+			pair_free(pair_find(&r->routing, old, s));
+	return old;
 }
 
 struct model *model_intern(struct router *r, const char *key)

@@ -4,8 +4,18 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define VIEW_MODELS_MAX (SHM_MODELS)
+
+static void unknown_log(const struct router *r, unsigned slot, const char *key)
+{
+	const char *name = r->conf.slots[slot].name;
+
+	log_line(LOG_WARNING_, &(struct log_about){.slot = name, .model = key},
+		 "slot %s %s: requests will not find it: the instances have more than %d models between them; remove what nobody needs", name, key,
+		 ROUTER_MODELS);
+}
 
 /* Write this slot's bits of every model anew. */
 static void take_models(struct router *r, unsigned slot, const struct shm_models *models)
@@ -32,8 +42,10 @@ static void take_models(struct router *r, unsigned slot, const struct shm_models
 		if (!(sm->flags & SHM_MODEL_AVAILABLE) || !model_key(sm->name, key))
 			continue;
 		m = model_intern(r, key);
-		if (!m)
+		if (!m) {
+			unknown_log(r, slot, key);
 			continue;
+		}
 		m->slots |= bit;
 		m->embed_only = sm->flags & SHM_MODEL_EMBED;
 		m->flags = sm->flags;

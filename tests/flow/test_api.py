@@ -575,6 +575,12 @@ def test_feedback_in_a_body(pair):
         ask(f.port, '/api/feedback', base)
     for query, last in (('?limit=1000', 32), ('', 182)):
         assert [x['id'] for x in ask(f.port, '/api/feedback/recent' + query)['feedback']] == list(range(232, last, -1))
+    for n in range(60):
+        ask(f.port, '/api/feedback', {**base, 'search_method': f'made up {n}'})
+    ask(f.port, '/api/feedback', {**base, 'search_method': 'x' * 48})
+    o = summary(f)
+    assert o['total'] == 293 and len(o['by_method']) == 32, 'names are bounded'
+    assert o['by_method']['hybrid']['total'] == 231 and 'made up 59' in o['by_method'], 'the one in use stays, a new one is seen'
 
 
 def test_ratings_move_requests(sims, fabrics):
