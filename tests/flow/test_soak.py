@@ -32,4 +32,4 @@ def test_growth_to_a_bound_is_told_from_growth_without_one(level, verdict):
     for t in range(1080):
         series.add('router', 'rss KiB', 1, t, level(t))
     series.add('router', 'rss KiB', 2, 0, 100)  # a young life is not judged
-    assert [x.verdict for x in series.lives({'rss KiB': Limit(64, 8192)})] == [verdict]
+    assert [x.verdict for x in series.lives(lambda kind, figure: Limit(64, 8192))] == [verdict]

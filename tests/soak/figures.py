@@ -56,8 +56,8 @@ class Series:
     def add(self, kind, figure, pid, t, value):
         self.at.setdefault((kind, figure), {}).setdefault(pid, []).append((t, value))
 
-    def lives(self, limits):
-        """Those that are long enough to be judged."""
+    def lives(self, limit_of):
+        """Those that are long enough to be judged, each by limit_of(kind, figure)."""
         for (kind, figure), lives in sorted(self.at.items()):
             for points in lives.values():
                 seconds = points[-1][0] - points[0][0]
@@ -65,7 +65,7 @@ class Series:
                 if None in levels:
                     continue
                 life = Life(kind, figure, seconds, levels, '')
-                yield life._replace(verdict=judge(levels, life.an_hour, limits[figure]))
+                yield life._replace(verdict=judge(levels, life.an_hour, limit_of(kind, figure)))
 
     def counts(self):
         """(kind, figure) -> how many lives, long or short."""
