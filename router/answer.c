@@ -10,7 +10,9 @@
 
 const char *exchange_id_text(const struct exchange *x, char buf[17])
 {
-	snprintf(buf, 17, "%016llx", (unsigned long long)x->id);
+	for (unsigned i = 0; i < 16; i++)
+		buf[i] = "0123456789abcdef"[x->id >> (60 - 4 * i) & 15];
+	buf[16] = 0;
 	return buf;
 }
 
@@ -22,19 +24,27 @@ static void add_cors(const struct exchange *x, struct http_out *o)
 	http_out_text(o, "Vary: Origin\r\n");
 }
 
+/* 0 to 1, with two decimals. */
+static void add_share(struct http_out *o, const char *name, float share)
+{
+	unsigned percent = (unsigned)(share * 100.0F + 0.5F);
+	char text[] = {(char)('0' + percent / 100), '.', (char)('0' + percent / 10 % 10), (char)('0' + percent % 10)};
+
+	http_out_header(o, name, (struct span){text, sizeof(text)});
+}
+
 void answer_headers(const struct exchange *x, struct http_out *o)
 {
-	char text[64], adjusted[200];
+	char id[17];
 
-	http_out_header(o, "X-TSA-Request-Id", span_of(exchange_id_text(x, text)));
+	http_out_header(o, "X-TSA-Request-Id", span_of(exchange_id_text(x, id)));
 	if (x->slot >= 0)
 		http_out_header(o, "X-TSA-Instance", span_of(x->r->conf.slots[x->slot].name));
 	if (x->model)
 		http_out_header(o, "X-TSA-Model", span_of(x->model->key));
 	if (x->kind) {
-		snprintf(text, sizeof(text), "%.2f", (double)x->confidence);
 		http_out_header(o, "X-TSA-Category", span_of(auto_category(x)));
-		http_out_header(o, "X-TSA-Confidence", span_of(text));
+		add_share(o, "X-TSA-Confidence", x->confidence);
 	}
 	if (x->slot >= 0) {
 		http_out_header(o, "X-TSA-Route-Reason", span_of(x->attempts > 1 ? "failover" : decide_reason_text((enum decide_reason)x->reason)));
@@ -46,6 +56,8 @@ void answer_headers(const struct exchange *x, struct http_out *o)
 			http_out_header_num(o, "X-TSA-Queue-Estimate-Ms", x->guess_ns / NS_PER_MS);
 	}
 	if (x->adjusted || x->reload.remove) {
+		char adjusted[200];
+
 		adjust_text(x, adjusted, sizeof(adjusted));
 		http_out_header(o, "X-TSA-Adjusted", span_of(adjusted));
 	}

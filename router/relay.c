@@ -7,8 +7,6 @@
 #include "base/bug.h"
 #include "base/clock.h"
 
-#define PARTS_MAX 64
-
 /* Header lines of an instance's answer that are its own business or ours. */
 static bool dropped(const struct http_header *h)
 {
@@ -73,28 +71,26 @@ void relay_begin(struct exchange *x, const struct http_head *head)
 	r->head_of = x;
 }
 
-/* Write pieces to the client, the held-back head first.  False: the client is gone, x with it. */
-static bool put(struct exchange *x, struct iovec *iov, unsigned n)
+/* Write n pieces to the client, the held-back head before them, for which the first entry is free.  False: the client is gone, x with
+ * it. */
+static bool put(struct exchange *x, struct iovec *free_and_pieces, unsigned n)
 {
 	struct router *r = x->r;
-	struct iovec all[PARTS_MAX + 8];
-	unsigned k = 0;
 
-	if (r->head_of == x) {
-		all[k++] = (struct iovec){r->out_head, r->out_head_len};
-		r->head_of = NULL;
-	}
-	for (unsigned i = 0; i < n; i++)
-		all[k++] = iov[i];
-	return client_write(x->client, all, k);
+	if (r->head_of != x)
+		return client_write(x->client, free_and_pieces + 1, n);
+	free_and_pieces[0] = (struct iovec){r->out_head, r->out_head_len};
+	r->head_of = NULL;
+	return client_write(x->client, free_and_pieces, n + 1);
 }
 
 void exchange_flush_head(struct router *r)
 {
 	struct exchange *x = r->head_of;
+	struct iovec head;
 
 	if (x)
-		put(x, NULL, 0);
+		put(x, &head, 0);
 }
 
 static struct iovec piece(const char *p, size_t n)
@@ -105,10 +101,10 @@ static struct iovec piece(const char *p, size_t n)
 /* Payload, an optional last text of our own, and, when `done`, the end of the body.  False: the client is gone. */
 static bool put_body(struct exchange *x, const struct span *parts, unsigned n, const char *extra, size_t extra_n, bool done)
 {
-	struct iovec iov[PARTS_MAX + 6];
+	struct iovec iov[1 + ROUTER_PARTS + 4];
 	char size[24];
 	size_t total = extra_n;
-	unsigned k = 0;
+	unsigned k = 1;
 
 	for (unsigned i = 0; i < n; i++)
 		total += parts[i].n;
@@ -123,9 +119,9 @@ static bool put_body(struct exchange *x, const struct span *parts, unsigned n, c
 	if (x->chunked && done)
 		iov[k++] = piece("0\r\n\r\n", 5);
 	shm_add(&x->r->count->bytes_out, total);
-	if (!k && x->r->head_of != x)
+	if (k == 1 && x->r->head_of != x)
 		return true;
-	return put(x, iov, k);
+	return put(x, iov, k - 1);
 }
 
 /* The error, in the stream's own form, that follows what has been sent already. */

@@ -44,6 +44,7 @@
 #define ROUTER_IDLE_SPARE 4 /* pooled connections per instance beyond its places: control routes use them, too */
 #define ROUTER_BODIES 16 /* request bodies of the largest size that memory is given for ... */
 #define ROUTER_BODIES_MIN (64 * 1024 * 1024) /* ... and this much at least, so that a small limit does not mean few requests */
+#define ROUTER_PARTS      16             /* pieces of an answer that are passed on at a time */
 #define ROUTER_ATTEMPTS   3              /* instances tried for one request */
 #define ROUTER_ERROR_BODY (16 * 1024)    /* of an instance's error answer, looked at before it is passed on */
 #define ROUTER_ERROR_TYPE 47             /* of its media type; a longer one is not passed on */

@@ -13,7 +13,6 @@
 #include "base/clock.h"
 
 #define INTERIM_MAX 8 /* 1xx heads before an answer; a flood of them is an attack */
-#define PARTS       64
 
 static const struct conn_ops OPS;
 
@@ -193,12 +192,12 @@ static void finish(struct upstream *up, bool junk)
 static bool take_body(struct upstream *up, const char *p, size_t n)
 {
 	struct http_fault fault;
-	struct span parts[PARTS];
+	struct span parts[ROUTER_PARTS];
 
 	for (;;) {
 		const struct up_user *user = up->user;
 		void *owner = up->owner;
-		unsigned n_parts = PARTS;
+		unsigned n_parts = ROUTER_PARTS;
 		size_t used = 0;
 		enum http_result res = http_body_feed(&up->body, p, n, &used, parts, &n_parts, &fault);
 

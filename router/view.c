@@ -73,6 +73,20 @@ static void forget_models(struct router *r, unsigned slot)
 	r->slots[slot].models_gen = 0;
 }
 
+/* The list is large, and seldom a new one. */
+static void refresh_models(struct router *r, unsigned i, const struct shm_vital *vital)
+{
+	struct slot *s = &r->slots[i];
+	struct shm_models models;
+
+	if (shm_read_models(r->board, i, &models) || models.gen != vital->gen)
+		return;
+	take_models(r, i, &models);
+	s->models_change = vital->models_change;
+	s->models_gen = vital->gen;
+	s->known = true;
+}
+
 /* A beat may be a little younger than the time at hand, which was taken before; one far ahead is none. */
 static bool is_young(uint64_t beat_ns, uint64_t now_ns)
 {
@@ -84,7 +98,6 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 	struct slot *s = &r->slots[i];
 	struct shm_owner owner;
 	struct shm_vital vital;
-	struct shm_models models;
 	enum shm_wanted wanted = s->wanted;
 	enum shm_state state = s->state;
 
@@ -101,13 +114,8 @@ static void refresh_slot(struct router *r, unsigned i, uint64_t now_ns)
 		s->cache = (uint32_t)(vital.ollama_pid ^ vital.ollama_start << 8);
 		memcpy(s->version, vital.version, sizeof(s->version));
 		/* Before its first look into the store a worker shows an empty list: what was known stays known until then. */
-		if (vital.tags_ns && (vital.models_change != s->models_change || vital.gen != s->models_gen) &&
-		    shm_read_models(r->board, i, &models) == 0 && models.gen == vital.gen) {
-			take_models(r, i, &models);
-			s->models_change = vital.models_change;
-			s->models_gen = vital.gen;
-			s->known = true;
-		}
+		if (vital.tags_ns && (vital.models_change != s->models_change || vital.gen != s->models_gen))
+			refresh_models(r, i, &vital);
 	} else if (now_ns - s->fresh_ns > PROC_LASTGOOD_NS && s->state != SHM_STATE_NONE) {
 		/* The worker is away for longer than a restart takes: what it said last no longer counts. */
 		s->state = SHM_STATE_NONE;
