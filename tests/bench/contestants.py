@@ -45,6 +45,7 @@ class Contestant:
     quick = True  # takes part in --quick
     program = None  # looked for on the PATH
     package = None  # Debian's
+    clockwork = None  # the function that does what is done every few milliseconds, whatever the load
 
     def __init__(self, bench):
         self.bench = bench
@@ -222,6 +223,7 @@ class Tsa(Contestant):
     """The real thing: tsad with adopted instances; the router is what is measured."""
 
     name = "tsa"
+    clockwork = "view_refresh"  # the board is looked at again when the last look was 2 ms ago
 
     def command(self):
         build = self.bench.build
