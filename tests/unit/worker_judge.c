@@ -29,10 +29,17 @@ static void a_quiet_instance_is_tried_now_and_then(void **state)
 
 	(void)state;
 	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.proof_ns = f.tried_ns = NOW - 29 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
 	f.proof_ns = f.tried_ns = NOW - 31 * NS_PER_S;
 	assert_int_equal(judge_able(&f), JUDGE_TRY);
 	f.tried_ns = NOW - NS_PER_S; /* just asked, and failed in a way that says nothing */
 	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.probe_ns = 10 * NS_PER_S; /* thirty of these are more than the model stays loaded for */
+	f.proof_ns = f.tried_ns = NOW - 119 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.proof_ns = f.tried_ns = NOW - 121 * NS_PER_S;
+	assert_int_equal(judge_able(&f), JUDGE_TRY);
 }
 
 static void a_used_one_keeps_its_cache(void **state)
@@ -103,6 +110,8 @@ static void a_busy_one_that_does_not_work_is_wedged(void **state)
 	f.moved_ns = NOW - 11 * NS_PER_S;
 	assert_int_equal(judge_able(&f), JUDGE_WEDGED);
 	f.fail_streak = 0; /* nothing failed yet: one long answer, or a reader that stalls, looks the same */
+	assert_int_equal(judge_able(&f), JUDGE_FINE);
+	f.moved_ns = NOW - 89 * NS_PER_S;
 	assert_int_equal(judge_able(&f), JUDGE_FINE);
 	f.moved_ns = NOW - 91 * NS_PER_S;
 	assert_int_equal(judge_able(&f), JUDGE_PING);
