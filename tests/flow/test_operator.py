@@ -292,6 +292,22 @@ def test_a_reload_there_and_back_restarts_only_what_had_its_turn(fabrics):
     assert sum(after[n] != pids[n] for n in after) == 1
 
 
+def test_a_reload_is_not_over_when_the_last_restart_has_just_been_ordered(fabrics):
+    """The worker has not heard of it yet and calls its instance ready still: whoever waits must not be let go."""
+    port = free_port()
+    f = fabrics(conf=started([port], 1, '100ms'))
+    worker = f.instance('i0')['worker_pid']
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        f.write_conf(started([port], 2, '100ms'))
+        r = f.ctl('reload', '--wait', '--timeout', '500ms', check=False)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert r.returncode == 4, r
+    f.ctl('wait', 'ready', 'i0')
+    assert f.instance('i0')['slots'] == 2 and f.instance('i0')['worker_pid'] != worker
+
+
 def test_a_reload_is_waited_for_until_it_had_its_effect(sims, fabrics):
     """A new instance is ready, one that left is gone, and the router listens at the new address when --wait returns."""
     s = sims(3, '--start-delay', '700ms')

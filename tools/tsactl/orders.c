@@ -47,7 +47,7 @@ static int ready(const struct view_slot *s, struct why *why)
 {
 	char state[120];
 
-	if (s->life == VIEW_FRESH && s->vital.state == SHM_STATE_READY)
+	if (view_slot_ready(s))
 		return 1;
 	if (s->vital.state == SHM_STATE_QUARANTINED)
 		return why_set(why, -ECANCELED, "%s is quarantined: %s", s->owner.name, s->vital.why);

@@ -102,6 +102,8 @@ int view_open(const char *state, struct shm_reader **reader, struct view **view,
 void view_refresh(struct view *v);
 void view_close(struct shm_reader **reader, struct view **view);
 
+/* Its worker says so, and has not just been told to stop: between the two the old word still stands on the board. */
+bool view_slot_ready(const struct view_slot *s);
 /* The operator took it out of service; false for one that drains to be started again. */
 bool view_slot_drained(const struct view_slot *s);
 

@@ -167,6 +167,11 @@ void view_close(struct shm_reader **reader, struct view **view)
 
 /* --- words for it ----------------------------------------------------------------------------------------------------------------- */
 
+bool view_slot_ready(const struct view_slot *s)
+{
+	return s->owner.child_state == SHM_CHILD_RUNNING && s->life == VIEW_FRESH && s->vital.state == SHM_STATE_READY;
+}
+
 bool view_slot_drained(const struct view_slot *s)
 {
 	return s->owner.wanted == SHM_WANT_DRAIN && s->owner.child_state != SHM_CHILD_STOPPING;

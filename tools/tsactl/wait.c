@@ -91,7 +91,7 @@ static bool slot_ready(const struct view_slot *s)
 {
 	bool wanted = s->owner.wanted == SHM_WANT_RUN || s->owner.wanted == SHM_WANT_RESTART;
 
-	return wanted && s->life == VIEW_FRESH && s->vital.state == SHM_STATE_READY;
+	return wanted && view_slot_ready(s);
 }
 
 static int routers_ready(const struct view *v, struct why *why)
