@@ -174,6 +174,7 @@ def overload(place, factor, seconds, wait_s, settle=4.0):
             'broken': sum(not r.done and r.status != 429 for r in admitted),
             'wait_ms': [share([r.waited for r in admitted if r.done], q) for q in (.5, .95, .99)],
             'refusal_ms': [share(ms, q) for q in (.5, .95, .99)], 'refusals': len(ms),
+            'beside_ms': [share([x['beside_ms'] for x in refused], q) for q in (.5, .95, .99)],
             'statuses': dict(collections.Counter(x['status'] for x in refused)),
             'retry_after': sorted(x['retry_after'] for x in refused), 'rss_bytes': rss}
 

@@ -1,8 +1,8 @@
 """How long a refusal takes on the wire: a process that does nothing else, so that its own load generator cannot slow it down.
 
 refused.py PORT SECONDS EVERY_S: asks every so often, as somebody who has time and a long prompt, each time on a new connection, and prints JSON: for each
-refusal the milliseconds from the request sent to the end of the answer, and its status and Retry-After.  Who is admitted waits for
-its answer, which is one token long, on the side."""
+refusal the milliseconds from the request sent to the end of the answer, those of a question of no work right after it (what this machine
+takes for any question at that moment), and its status and Retry-After.  Who is admitted waits for its answer, which is one token long, on the side."""
 import json
 import socket
 import sys
@@ -29,10 +29,18 @@ def read_all(s):
     return data
 
 
-def refusal(answer, ms):
+def beside_ms(port):
+    s, sent = ask(port, b'GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    with s:
+        s.settimeout(30)
+        read_all(s)
+    return 1e3 * (time.monotonic() - sent)
+
+
+def refusal(answer, ms, beside):
     head = answer.split(b'\r\n\r\n', 1)[0].decode('latin-1').lower().split('\r\n')
     headers = dict(line.split(': ', 1) for line in head[1:])
-    return {'ms': ms, 'status': int(head[0].split()[1]), 'retry_after': int(headers.get('retry-after', -1))}
+    return {'ms': ms, 'beside_ms': beside, 'status': int(head[0].split()[1]), 'retry_after': int(headers.get('retry-after', -1))}
 
 
 def main():
@@ -49,7 +57,8 @@ def main():
             continue
         s.close()
         if not answer.startswith(b'HTTP/1.1 200'):
-            out.append(refusal(answer, 1e3 * (time.monotonic() - sent)))
+            took = 1e3 * (time.monotonic() - sent)
+            out.append(refusal(answer, took, beside_ms(port)))
         time.sleep(max(0.0, now + every - time.monotonic()))
     for s in admitted:
         s.settimeout(30)
