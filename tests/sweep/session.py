@@ -351,8 +351,8 @@ class Session:
         t = self.f.tsad
         os.kill(t.pid, signal.SIGTERM)
         try:
-            rc = t.p.wait(12 * PATIENCE)
-        except Exception:
+            rc = t.wait(12)
+        except AssertionError:
             self.say('tsad did not stop within 12 s')
             t.p.kill()
             t.p.wait()
