@@ -120,7 +120,7 @@ struct conf_routing {
 	} affinity;
 	struct {
 		uint64_t bytes, work_ns; /* work_ns 0: no limit */
-		double   gamma, prompt_weight, answer_weight;
+		double   tenant, gamma, prompt_weight, answer_weight;
 		unsigned slack;
 		struct conf_class interactive, normal, batch;
 	} wait;

@@ -288,6 +288,7 @@ struct proc_routing {
 	uint32_t n_headers; /* that name a session */
 	char headers[PROC_HEADERS][48];
 	uint64_t wait_bytes, wait_work_ns; /* wait_work_ns 0: no limit */
+	double wait_tenant;                /* share of what may wait that one tenant may fill */
 	double gamma, prompt_weight, answer_weight;
 	uint32_t slack;
 	uint32_t reload; /* enum proc_reload, never DEFAULT */

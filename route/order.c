@@ -10,7 +10,10 @@
 #define MEAN_N       256  /* requests that the mean work looks back on */
 #define DRAIN_TAU_NS 60e9 /* memory of the drain rate */
 #define RETRY_MOST_S 120
-#define TELLING      4 /* part of the deadline from which on a predicted wait is looked at */
+#define TAKEN_TAU_NS 30e9  /* memory of what each class was given */
+#define SPREAD       2     /* standard deviations that a promise leaves room for; works are about as spread as exponential ones */
+#define LARGER_MOST  2     /* times the queue looks longer to large work than to that of the mean */
+#define LEFT_LEAST   0.1   /* of the places remains to everybody */
 
 void order_conf_default(struct order_conf *conf)
 {
@@ -20,6 +23,7 @@ void order_conf_default(struct order_conf *conf)
 		.w_output = 2,
 		.most_n = 512,
 		.most_bytes = 256ULL << 20,
+		.tenant_percent = 75,
 		.class =
 			{
 				[ORDER_INTERACTIVE] = {.deadline_ns = 120 * NS_PER_S, .percent = 100},
@@ -71,6 +75,12 @@ static bool may_go(const struct order_lane *l, const struct order_item *x, const
 }
 
 /* --- the key -------------------------------------------------------------------------------------------------------------------- */
+
+/* Of the first one that ever waits, its own. */
+static double mean_of(const struct order *o, const struct order_item *x)
+{
+	return o->mean_ns > 0 ? o->mean_ns : (double)x->work_ns;
+}
 
 /* The γ-boost of a work, less that of the mean work: zero for ordinary work, positive for shorter.  Relative to the mean, because the
  * boost itself is hundreds of mean works, and a mean that drifts must not put all newcomers before or behind all who wait. */
@@ -136,10 +146,32 @@ static void tenant_leave(struct order *o, struct order_tenant *t)
 	o->idle_counter = t->counter;
 }
 
-void order_charge(struct order *o, struct order_item *x)
+static void taken_add(struct order_taken *t, const struct order_item *x, uint64_t now_ns)
+{
+	double left = now_ns > t->at_ns ? exp(-(double)(now_ns - t->at_ns) / TAKEN_TAU_NS) : 1;
+
+	t->at_ns = now_ns;
+	for (unsigned i = 0; i < ORDER_CLASSES; i++)
+		t->ns[i] *= left;
+	t->ns[x->class] += (double)x->work_ns;
+}
+
+/* By the classes better than `below`. */
+static double taken_ns(const struct order_taken *t, unsigned below, uint64_t now_ns)
+{
+	double sum = 0;
+
+	for (unsigned i = 0; i < below; i++)
+		sum += t->ns[i];
+	return sum > 0 && now_ns > t->at_ns ? sum * exp(-(double)(now_ns - t->at_ns) / TAKEN_TAU_NS) : sum;
+}
+
+void order_charge(struct order *o, struct order_item *x, uint64_t now_ns)
 {
 	double cost = o->conf.w_input * x->input_tokens + o->conf.w_output * x->output_tokens;
 
+	taken_add(&o->taken, x, now_ns);
+	taken_add(&x->tenant->taken, x, now_ns);
 	x->tenant->counter += (cost - x->charged) / weight_of(x->tenant);
 	x->charged = cost;
 }
@@ -154,20 +186,21 @@ void order_settle(struct order *o, struct order_item *x, uint64_t input_tokens, 
 
 /* --- in and out ------------------------------------------------------------------------------------------------------------------- */
 
-static struct order_flow *flow_of(struct order *o, struct order_lane *l, struct order_tenant *t)
+static struct order_flow *flow_of(struct order *o, const struct order_item *x)
 {
+	struct order_lane *l = x->lane;
 	struct order_flow *f;
 
 	LIST_FOREACH(f, &l->flows, of_lane)
 	{
-		if (f->tenant == t)
+		if (f->tenant == x->tenant && f->class == x->class)
 			return f;
 	}
 	f = LIST_FIRST(&o->spare);
 	if (!f)
 		return NULL;
 	LIST_REMOVE(f, of_lane);
-	*f = (struct order_flow){.tenant = t, .lane = l};
+	*f = (struct order_flow){.tenant = x->tenant, .lane = l, .class = x->class};
 	LIST_INSERT_HEAD(&l->flows, f, of_lane);
 	return f;
 }
@@ -177,6 +210,7 @@ static void link_item(struct order *o, struct order_item *x, struct order_flow *
 	struct order_lane *l = x->lane;
 
 	tenant_enter(o, x->tenant);
+	x->tenant->bytes += x->bytes;
 	if (!l->waiting++)
 		LIST_INSERT_HEAD(&o->busy, l, busy);
 	l->work_ns += x->work_ns;
@@ -211,6 +245,7 @@ void order_remove(struct order *o, struct order_item *x)
 	o->class_n[x->class]--;
 	o->bytes -= x->bytes;
 	o->work_ns -= x->work_ns;
+	x->tenant->bytes -= x->bytes;
 	tenant_leave(o, x->tenant);
 }
 
@@ -222,26 +257,46 @@ static uint32_t percent_of(uint32_t n, uint32_t percent)
 	return share || !n ? share : 1;
 }
 
-static uint64_t guess_ns(const struct order *o, const struct order_item *x, uint64_t now_ns);
-static float factor_of(const struct order *o, const struct order_item *x, uint64_t now_ns);
+static bool fills_its_share(const struct order *o, const struct order_item *x)
+{
+	const struct order_tenant *t = x->tenant;
+	uint32_t percent = o->conf.tenant_percent;
 
-static enum order_refusal refuse(const struct order *o, struct order_item *x, uint64_t now_ns)
+	return t->waiting >= percent_of(o->conf.most_n, percent) || t->bytes + x->bytes > o->conf.most_bytes / 100 * percent;
+}
+
+/* How long one added now may wait. */
+struct prospect {
+	bool never; /* no instance takes its lane: nothing can be said */
+	double ahead_ns, more_ns; /* by what waits already; by what runs, and by what may be longer than expected */
+};
+
+static struct prospect prospect_of(const struct order *o, const struct order_item *x, uint64_t now_ns);
+
+/* Large work is let in only while the queue is short: whom else to refuse under overload?  So more are served, and they wait less.  Not
+ * below the mean: there all are alike. */
+static double larger(const struct order *o, const struct order_item *x)
+{
+	double share = (double)x->work_ns / mean_of(o, x);
+
+	return share < 1 ? 1 : share > LARGER_MOST ? LARGER_MOST : share;
+}
+
+static enum order_refusal refuse(const struct order *o, const struct order_item *x, const struct prospect *p)
 {
 	const struct order_class_conf *c = &o->conf.class[x->class];
-	uint64_t wait;
 
 	if (o->n >= percent_of(o->conf.most_n, c->percent))
 		return ORDER_REFUSE_COUNT;
 	if (o->bytes + x->bytes > o->conf.most_bytes / 100 * c->percent)
 		return ORDER_REFUSE_BYTES;
-	x->guess_ns = guess_ns(o, x, now_ns);
-	if (x->guess_ns == UINT64_MAX)
+	if (fills_its_share(o, x))
+		return ORDER_REFUSE_TENANT;
+	if (p->never)
 		return ORDER_REFUSE_NONE;
-	x->stretch = factor_of(o, x, now_ns);
-	wait = (uint64_t)((double)x->guess_ns * (double)x->stretch);
-	if (o->conf.most_ns && wait > o->conf.most_ns)
+	if (o->conf.most_ns && !x->guessed && p->ahead_ns + p->more_ns > (double)o->conf.most_ns)
 		return ORDER_REFUSE_WAIT;
-	return wait > c->deadline_ns ? ORDER_REFUSE_DEADLINE : ORDER_REFUSE_NONE;
+	return p->ahead_ns * larger(o, x) + p->more_ns > (double)c->deadline_ns ? ORDER_REFUSE_DEADLINE : ORDER_REFUSE_NONE;
 }
 
 static void mean_learn(struct order *o, uint64_t work_ns)
@@ -253,18 +308,20 @@ static void mean_learn(struct order *o, uint64_t work_ns)
 
 enum order_refusal order_add(struct order *o, struct order_item *x, uint64_t now_ns)
 {
-	enum order_refusal no = refuse(o, x, now_ns);
+	struct prospect p = prospect_of(o, x, now_ns);
+	enum order_refusal no = refuse(o, x, &p);
 	struct order_flow *f;
 
 	if (no != ORDER_REFUSE_NONE)
 		return no;
-	f = flow_of(o, x->lane, x->tenant);
+	f = flow_of(o, x);
 	if (!f)
 		return ORDER_REFUSE_COUNT;
 	mean_learn(o, x->work_ns);
 	x->seq = o->seq++;
 	x->since_ns = now_ns;
 	x->deadline_ns = clock_after_ns(now_ns, o->conf.class[x->class].deadline_ns);
+	x->latest_ns = x->deadline_ns == CLOCK_NEVER || p.never ? CLOCK_NEVER : x->deadline_ns - (uint64_t)(p.ahead_ns + p.more_ns);
 	x->charged = 0;
 	x->key = key_of(o, x, now_ns);
 	link_item(o, x, f);
@@ -273,17 +330,16 @@ enum order_refusal order_add(struct order *o, struct order_item *x, uint64_t now
 
 void order_put_back(struct order *o, struct order_item *x)
 {
-	struct order_flow *f = flow_of(o, x->lane, x->tenant);
+	struct order_flow *f = flow_of(o, x);
 
 	BUG_ON(!f || x->flow);
 	order_settle(o, x, 0, 0);
-	x->guess_ns = UINT64_MAX; /* what it still waits was never predicted */
 	link_item(o, x, f);
 }
 
-void order_take(struct order *o, struct order_item *x)
+void order_take(struct order *o, struct order_item *x, uint64_t now_ns)
 {
-	order_charge(o, x);
+	order_charge(o, x, now_ns);
 	order_remove(o, x);
 }
 
@@ -312,13 +368,26 @@ struct order_item *order_stray(const struct order *o, const struct order_lane *l
 	return NULL;
 }
 
+static bool admissible(const struct order *o, const struct order_item *x, const struct order_set *free)
+{
+	return x->passed != o->round && may_go(x->lane, x, free);
+}
+
 static struct order_item *first_of(const struct order *o, const struct order_flow *f, const struct order_set *free)
 {
 	struct order_item *x = tree_first(f->root);
 
-	while (x && (x->passed == o->round || !may_go(f->lane, x, free)))
+	while (x && !admissible(o, x, free))
 		x = tree_next(x);
 	return x;
+}
+
+/* No time is left to let others pass: the oldest. */
+static struct order_item *pressed_of(const struct order *o, const struct order_flow *f, const struct order_set *free, uint64_t now_ns)
+{
+	struct order_item *x = f->root->soonest_ns <= now_ns ? tree_eldest(f->root) : NULL;
+
+	return x && admissible(o, x, free) ? x : NULL;
 }
 
 static bool sooner(const struct order_item *a, const struct order_item *b)
@@ -326,9 +395,22 @@ static bool sooner(const struct order_item *a, const struct order_item *b)
 	return a->key != b->key ? a->key < b->key : a->seq < b->seq;
 }
 
-struct order_item *order_best(struct order *o, const struct order_set *free)
+/* Within a class, one that is pressed takes the turn of whoever would be next, and that of worse classes.  A better class keeps its. */
+struct turn {
+	struct order_item *next, *pressed;
+};
+
+static void turn_offer(struct turn *t, struct order_item *next, struct order_item *pressed)
 {
-	struct order_item *best = NULL;
+	if (!t->next || sooner(next, t->next))
+		t->next = next;
+	if (pressed && (!t->pressed || pressed->since_ns < t->pressed->since_ns))
+		t->pressed = pressed;
+}
+
+struct order_item *order_best(struct order *o, const struct order_set *free, uint64_t now_ns)
+{
+	struct turn turns[ORDER_CLASSES] = {0}, *best = &turns[0];
 	struct order_lane *l;
 	struct order_flow *f;
 	double least = INFINITY;
@@ -348,11 +430,14 @@ struct order_item *order_best(struct order *o, const struct order_set *free)
 	{
 		LIST_FOREACH(f, &l->flows, of_lane)
 		{
-			if (f->first && f->tenant->counter <= least + o->conf.slack && (!best || sooner(f->first, best)))
-				best = f->first;
+			if (f->first && f->tenant->counter <= least + o->conf.slack)
+				turn_offer(&turns[f->class], f->first, pressed_of(o, f, free, now_ns));
 		}
 	}
-	return best;
+	for (unsigned i = 1; i < ORDER_CLASSES; i++)
+		if (turns[i].next && (!best->next || (!best->pressed && sooner(turns[i].next, best->next))))
+			best = &turns[i];
+	return best->pressed ? best->pressed : best->next;
 }
 
 /* --- how long ---------------------------------------------------------------------------------------------------------------------- */
@@ -406,13 +491,15 @@ static unsigned capacity(const struct order *o, const struct order_set *slots)
 	return n;
 }
 
-static struct ahead before_item(const struct order *o, const struct order_item *x, int64_t key, uint64_t seq, uint64_t *wait_ns)
+/* What goes before an item with this key; with `own`, all that came before it and is of its class or a better one, for that may be
+ * promised to go first, and `own` is its tenant's part.  `*places` they share: 0 when no instance takes its lane. */
+static struct ahead before_item(const struct order *o, const struct order_item *x, int64_t key, uint64_t seq, struct ahead *own,
+				unsigned *places)
 {
 	struct order_set reach = x->lane->slots;
 	struct ahead a = {0, 0};
 	const struct order_lane *l;
 	const struct order_flow *f;
-	unsigned places;
 
 	LIST_FOREACH(l, &o->busy, busy)
 	{
@@ -422,61 +509,76 @@ static struct ahead before_item(const struct order *o, const struct order_item *
 			reach.bits[i] |= l->slots.bits[i];
 		LIST_FOREACH(f, &l->flows, of_lane)
 		{
-			uint64_t n, work;
+			uint64_t n = f->root->sum_n, work = f->root->sum_ns;
 
 			if (f->tenant != x->tenant)
 				continue;
-			tree_before(f->root, key, seq, &n, &work);
+			if (!own || f->class > x->class)
+				tree_before(f->root, key, seq, &n, &work);
 			ahead_add(&a, n, work);
 		}
 	}
+	if (own)
+		*own = a;
 	others_ahead(o, x, &a);
-	places = capacity(o, &x->lane->slots) ? capacity(o, &reach) : 0;
-	/* Those on the instances now have on average a whole work left between them until the next place is free. */
-	*wait_ns = places ? (uint64_t)(((double)a.work_ns + o->mean_ns) / places) : UINT64_MAX;
+	*places = capacity(o, &x->lane->slots) ? capacity(o, &reach) : 0;
 	return a;
+}
+
+/* Those on the instances now have on average a whole work left between them until the next place is free. */
+static double wait_of(const struct order *o, const struct order_item *x, double work_ns, double places)
+{
+	return (work_ns + mean_of(o, x)) / places;
 }
 
 void order_position(const struct order *o, const struct order_item *x, unsigned *ahead, uint64_t *wait_ns)
 {
-	*ahead = (unsigned)before_item(o, x, x->key, x->seq, wait_ns).n;
+	unsigned places;
+	struct ahead a = before_item(o, x, x->key, x->seq, NULL, &places);
+
+	*ahead = (unsigned)a.n;
+	*wait_ns = places ? (uint64_t)wait_of(o, x, (double)a.work_ns, places) : UINT64_MAX;
 }
 
-static uint64_t guess_ns(const struct order *o, const struct order_item *x, uint64_t now_ns)
+/* The share of the places that the item can count on, by what others have had of late: other tenants, who may have theirs again but
+ * leave it its turns, and better classes of its own. */
+static double left_by_others(const struct order *o, const struct order_item *x, uint64_t now_ns)
 {
-	uint64_t wait;
+	double mine = taken_ns(&x->tenant->taken, ORDER_CLASSES, now_ns), better = taken_ns(&x->tenant->taken, x->class, now_ns);
+	double all = 0, others, left, turns = 2;
+	const struct order_tenant *t;
 
-	before_item(o, x, key_of(o, x, now_ns), o->seq, &wait);
-	return wait;
+	for (unsigned i = 0; i < ORDER_SLOTS; i++)
+		all += o->places[i] * TAKEN_TAU_NS;
+	others = all > 0 ? (taken_ns(&o->taken, ORDER_CLASSES, now_ns) - mine) / all : 0;
+	better = all > 0 ? better / all : 0;
+	LIST_FOREACH(t, &o->active, active)
+	{
+		turns += t != x->tenant;
+	}
+	left = (1 - others > 1 / turns ? 1 - others : 1 / turns) - better;
+	return left > LEFT_LEAST ? left : LEFT_LEAST;
 }
 
-static unsigned size_of(const struct order *o, const struct order_item *x)
+static struct prospect prospect_of(const struct order *o, const struct order_item *x, uint64_t now_ns)
 {
-	double share = o->mean_ns > 0 ? (double)x->work_ns / o->mean_ns : 1;
+	struct ahead own = {0, 0}, all;
+	double left = left_by_others(o, x, now_ns), mean = mean_of(o, x), work;
+	unsigned places;
 
-	return share < 0.5 ? 0 : share < 1 ? 1 : share < 2 ? 2 : share < 4 ? 3 : 4;
-}
-
-static float factor_of(const struct order *o, const struct order_item *x, uint64_t now_ns)
-{
-	return stretch_factor(&o->stretch[x->class][size_of(o, x)], now_ns);
+	all = before_item(o, x, key_of(o, x, now_ns), o->seq, &own, &places);
+	if (!places)
+		return (struct prospect){.never = true};
+	/* Behind all that waits, or behind its own while newcomers of others take their turns: whichever is longer. */
+	work = (double)own.work_ns / left > (double)all.work_ns ? (double)own.work_ns / left : (double)all.work_ns;
+	return (struct prospect){.ahead_ns = work / places, .more_ns = (mean + SPREAD * mean * sqrt((double)all.n) / left) / places};
 }
 
 uint64_t order_wait_ns(const struct order *o, const struct order_item *x, uint64_t now_ns)
 {
-	uint64_t guess = guess_ns(o, x, now_ns);
+	struct prospect p = prospect_of(o, x, now_ns);
 
-	return guess == UINT64_MAX ? guess : (uint64_t)((double)guess * (double)factor_of(o, x, now_ns));
-}
-
-void order_waited(struct order *o, const struct order_item *x, bool in_vain, uint64_t now_ns)
-{
-	uint64_t longest = o->conf.class[x->class].deadline_ns;
-
-	/* Short waits are those of a short queue: nothing is decided by them. */
-	if (x->guess_ns == UINT64_MAX || (!in_vain && (float)x->guess_ns * x->stretch < (float)longest / TELLING))
-		return;
-	stretch_learn(&o->stretch[x->class][size_of(o, x)], x->stretch, x->guess_ns, now_ns - x->since_ns, in_vain, now_ns);
+	return p.never ? UINT64_MAX : (uint64_t)(p.ahead_ns + p.more_ns);
 }
 
 void order_drained(struct order *o, uint64_t work_ns, uint64_t now_ns)

@@ -1,8 +1,8 @@
 /* route/order.h - the router-held queue: who goes next to a place that is free.  Intrusive and pure: the caller owns all memory and
  * the clock; every operation is O(log waiting) or O(tenants × models that wait).
  *
- * Who waits (struct order_item) belongs to a lane (the model: where it can go) and a tenant (who pays).  Items of one tenant in one
- * lane form a flow, a balanced tree by key:
+ * Who waits (struct order_item) belongs to a lane (the model: where it can go) and a tenant (who pays).  Items of one tenant and one
+ * class in one lane form a flow, a balanced tree by key:
  *
  *     key = arrival − boost(expected work) + handicap(class),     boost(s) = ln((1 − exp(−γ)) / (1 − exp(−γs))) / γ
  *
@@ -10,6 +10,11 @@
  * Work is taken as at least ORDER_LEAST of the mean, so a boost has a bound, and so has starvation: whoever arrives more than
  * order_bound_ns() after an item can never overtake it within its tenant.  Larger γ: nearer to arrival order; smaller: nearer to
  * shortest first.  (Azure conversation trace, 12 one-slot instances, load 0.9: see tests/unit/route_order.c for mean and worst wait.)
+ *
+ * Who is let in is served: `latest_ns` is the moment from which the work that came before an item, and must go before it, fills the time
+ * until its deadline.  Until then others may overtake it; when it has come for any item of a flow, the flow serves its oldest.  So the
+ * order is by key while there is time, and by arrival under overload; an item that cannot have such a moment is refused by order_add().
+ * The promise is as good as the expected work; room for two standard deviations is left.
  *
  * Between tenants: virtual token counters.  The tenant with the smallest counter goes first; a dispatch charges w_input × prompt +
  * w_output × expected answer, the end settles the difference, who returns from idleness is lifted to the least counter of those who
@@ -21,11 +26,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "route/stretch.h"
-
 #define ORDER_SLOTS    128
 #define ORDER_LEAST    0.01 /* of the mean work: shorter is not shorter */
-#define ORDER_SIZES    5    /* kinds of work by its share of the mean: below a half, below 1, 2, 4, and more */
 #define ORDER_TENANT_1 1.0  /* the weight of an ordinary tenant */
 
 /* A set of instances. */
@@ -49,16 +51,25 @@ struct order_conf {
 	uint32_t most_n;
 	uint64_t most_bytes;
 	uint64_t most_ns; /* predicted wait; 0: not limited */
+	uint32_t tenant_percent; /* of most_n and most_bytes that one tenant may fill: 75 */
 	struct order_class_conf class[ORDER_CLASSES];
 };
 
 void order_conf_default(struct order_conf *conf);
+
+/* Work that was given a place lately, by class: decayed sums as of at_ns. */
+struct order_taken {
+	double ns[ORDER_CLASSES];
+	uint64_t at_ns;
+};
 
 /* The caller's, zeroed but for `weight`; must outlive its items and what it has running. */
 struct order_tenant {
 	double weight;  /* share of the service relative to others; 0 counts as 1 */
 	double counter; /* weighted tokens / weight */
 	uint32_t waiting;
+	uint64_t bytes;
+	struct order_taken taken;
 	LIST_ENTRY(order_tenant) active; /* of those that wait */
 };
 
@@ -77,6 +88,7 @@ struct order_item {
 	struct order_tenant *tenant;
 	struct order_lane *lane;
 	enum order_class class;
+	bool guessed;     /* nothing is known of its work: most_ns does not count */
 	uint64_t work_ns; /* expected service time: speed_work_ns() */
 	uint32_t input_tokens;
 	uint32_t output_tokens; /* expected */
@@ -86,25 +98,27 @@ struct order_item {
 	uint64_t since_ns;
 	uint64_t deadline_ns;
 	int64_t key;
-	uint64_t guess_ns; /* wait that the work before it suggested */
-	float stretch;     /* the factor by which it was let in: route/stretch.h */
-	double charged;    /* weighted tokens, by order_take() */
+	uint64_t latest_ns; /* from then on nobody of its flow overtakes it; CLOCK_NEVER: no instance took its lane when it came */
+	double charged;     /* weighted tokens, by order_take() */
 	/* private: the tree */
 	struct order_flow *flow; /* NULL: does not wait */
 	struct order_item *up, *left, *right;
 	uint64_t seq;
-	uint64_t sum_ns; /* work of the subtree */
+	uint64_t sum_ns;      /* work of the subtree */
+	uint64_t soonest_ns;  /* latest_ns of the subtree */
+	uint64_t eldest_ns;   /* since_ns of the subtree */
 	uint32_t sum_n;
 	uint32_t rank;   /* heap order of the treap */
 	uint64_t passed; /* the round in which it was passed over */
 };
 
-/* Memory for one (tenant, lane) pair with items; as many as items may wait are always enough. */
+/* Memory for one (tenant, lane, class) with items; as many as items may wait are always enough. */
 struct order_flow {
 	struct order_tenant *tenant;
 	struct order_lane *lane;
+	enum order_class class;
 	struct order_item *root;
-	struct order_item *first; /* admissible one of the present search */
+	struct order_item *first; /* admissible one of the present search, by key */
 	LIST_ENTRY(order_flow) of_lane;
 };
 
@@ -121,7 +135,7 @@ struct order {
 	double idle_counter; /* of the last tenant that left the queue */
 	uint64_t seq;
 	uint64_t round;
-	struct stretch stretch[ORDER_CLASSES][ORDER_SIZES];
+	struct order_taken taken;
 	/* measured drain */
 	double drain_ns; /* expected work finished, decayed */
 	double drain_n;
@@ -135,6 +149,7 @@ struct order {
 	REFUSAL(NONE, "none", "it may wait")                                                                                       \
 	REFUSAL(COUNT, "queue-full", "too many requests wait")                                                                     \
 	REFUSAL(BYTES, "queue-bytes", "the requests that wait hold too much memory")                                               \
+	REFUSAL(TENANT, "queue-tenant", "too many requests of its tenant wait")                                                    \
 	REFUSAL(WAIT, "queue-wait", "the predicted wait is longer than the limit")                                                 \
 	REFUSAL(DEADLINE, "queue-deadline", "the predicted wait is longer than the deadline of its class")
 
@@ -157,7 +172,7 @@ enum order_refusal order_add(struct order *o, struct order_item *item, uint64_t 
 void order_put_back(struct order *o, struct order_item *item);
 
 /* Who should go next to any of the instances in `free`, or NULL.  Not removed.  Items passed in this round are left out. */
-struct order_item *order_best(struct order *o, const struct order_set *free);
+struct order_item *order_best(struct order *o, const struct order_set *free, uint64_t now_ns);
 /* A new round: all may be looked at again.  Call it once before a run of order_best(). */
 void order_round(struct order *o);
 /* Not this one in this round: the decision would rather have it wait. */
@@ -167,22 +182,19 @@ void order_pass(struct order *o, struct order_item *item);
  * order_best() will not name it. */
 struct order_item *order_stray(const struct order *o, const struct order_lane *lane);
 
-/* It has its turn now, or (in_vain) its deadline came first: what its wait says of those to come.  Call it before order_take() or
- * order_remove(); not for who leaves of its own will. */
-void order_waited(struct order *o, const struct order_item *item, bool in_vain, uint64_t now_ns);
 /* It goes: removed, and its tenant charged. */
-void order_take(struct order *o, struct order_item *item);
+void order_take(struct order *o, struct order_item *item, uint64_t now_ns);
 /* It leaves: removed, nothing charged.  No effect on an item that does not wait. */
 void order_remove(struct order *o, struct order_item *item);
 /* What was taken, or sent without waiting, has ended with these tokens (0, 0: nothing was done). */
 void order_settle(struct order *o, struct order_item *item, uint64_t input_tokens, uint64_t output_tokens);
 /* Sent without waiting: charge its tenant as order_take() would. */
-void order_charge(struct order *o, struct order_item *item);
+void order_charge(struct order *o, struct order_item *item, uint64_t now_ns);
 
 /* Where it stands: items before it (0: next) and expected ns until its turn (UINT64_MAX: no instance takes its lane now).  Exact
  * order for one tenant; between tenants as if they took turns. */
 void order_position(const struct order *o, const struct order_item *item, unsigned *ahead, uint64_t *wait_ns);
-/* The longest that one added now is likely to wait: the same, times what was learned of its kind.  This is what admission goes by. */
+/* The longest that one added now may wait, as predicted: behind all that a promise was made to.  This is what admission goes by. */
 uint64_t order_wait_ns(const struct order *o, const struct order_item *item, uint64_t now_ns);
 
 /* A request of expected work `work_ns` has given its place back. */

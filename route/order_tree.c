@@ -7,18 +7,26 @@ static bool before(int64_t key_a, uint64_t seq_a, int64_t key_b, uint64_t seq_b)
 	return key_a != key_b ? key_a < key_b : seq_a < seq_b;
 }
 
+static void sum_with(struct order_item *i, const struct order_item *child)
+{
+	if (!child)
+		return;
+	i->sum_n += child->sum_n;
+	i->sum_ns += child->sum_ns;
+	if (child->soonest_ns < i->soonest_ns)
+		i->soonest_ns = child->soonest_ns;
+	if (child->eldest_ns < i->eldest_ns)
+		i->eldest_ns = child->eldest_ns;
+}
+
 static void sum(struct order_item *i)
 {
 	i->sum_n = 1;
 	i->sum_ns = i->work_ns;
-	if (i->left) {
-		i->sum_n += i->left->sum_n;
-		i->sum_ns += i->left->sum_ns;
-	}
-	if (i->right) {
-		i->sum_n += i->right->sum_n;
-		i->sum_ns += i->right->sum_ns;
-	}
+	i->soonest_ns = i->latest_ns;
+	i->eldest_ns = i->since_ns;
+	sum_with(i, i->left);
+	sum_with(i, i->right);
 }
 
 /* Put `in` where `out` hangs. */
@@ -102,6 +110,13 @@ struct order_item *tree_next(struct order_item *item)
 	while (item->up && item->up->right == item)
 		item = item->up;
 	return item->up;
+}
+
+struct order_item *tree_eldest(struct order_item *root)
+{
+	while (root && root->since_ns != root->eldest_ns)
+		root = root->left && root->left->eldest_ns == root->eldest_ns ? root->left : root->right;
+	return root;
 }
 
 void tree_before(const struct order_item *root, int64_t key, uint64_t seq, uint64_t *n, uint64_t *work_ns)

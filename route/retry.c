@@ -28,18 +28,3 @@ bool retry_take(struct retry *r, const struct retry_conf *conf, uint64_t now_ns)
 	r->spent += 1.0F;
 	return true;
 }
-
-uint64_t retry_deadline_ns(uint64_t now_ns, uint64_t total_ns, unsigned attempts, uint64_t least_ns)
-{
-	uint64_t left, share;
-
-	if (total_ns == CLOCK_NEVER)
-		return CLOCK_NEVER;
-	if (total_ns <= now_ns)
-		return total_ns;
-	left = total_ns - now_ns;
-	share = left / (attempts ? attempts : 1);
-	if (share < least_ns)
-		share = least_ns;
-	return now_ns + (share < left ? share : left);
-}

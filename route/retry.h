@@ -1,4 +1,4 @@
-/* route/retry.h - how much trying again the service may do: a budget over all requests, and the time that one attempt gets.
+/* route/retry.h - how much trying again the service may do: a budget over all requests.
  *
  * Each request pays a share of a token in, each retry takes a whole one out; a small allowance per second lets a quiet service retry
  * at all.  So a broken fleet sees at most 1 + share times its traffic, not attempts times. */
@@ -23,7 +23,3 @@ void retry_conf_default(struct retry_conf *conf);
 void retry_request(struct retry *r, const struct retry_conf *conf);
 /* May one be made now?  If so it is paid for. */
 bool retry_take(struct retry *r, const struct retry_conf *conf, uint64_t now_ns);
-
-/* When an attempt that waits for its first byte must have it: an equal share of what is left of the total for each attempt that may
- * still follow, at least `least_ns`, never past the total.  `attempts` that are left, this one included (0 counts as 1). */
-uint64_t retry_deadline_ns(uint64_t now_ns, uint64_t total_ns, unsigned attempts, uint64_t least_ns);

@@ -548,8 +548,6 @@ static void expired_waiting(struct exchange *x)
 
 	for (unsigned i = 0; i < PROC_SLOTS; i++)
 		ready |= (x->model->slots & (1ULL << i)) && r->slots[i].state == SHM_STATE_READY;
-	if (ready)
-		order_waited(&r->routing.order, &x->item, true, clock_now_ns());
 	queue_remove(x);
 	if (ready)
 		answer_error(x, 429, queue_retry_after_s(r), "no place became free for '%s' in time; try again later", x->model->key);

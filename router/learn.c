@@ -11,7 +11,10 @@
 #define FORGET_STALE  2U              /* times routing.stale without an answer: it is as if it had never been used */
 #define WINDOW_MOST   2000            /* answers after which a window is over, too */
 #define HEALTH_MOST   50.0F           /* requests that the share of successes looks back on */
-#define NOMINAL_NS    NS_PER_S        /* expected of a request while nothing at all has been learned */
+#define NOMINAL_NS    NS_PER_S        /* expected of a request to a model that has not answered yet ... */
+#define NOMINAL_PART  8U              /* ... but no more than this part of what it may wait: nobody is refused for a mere guess */
+#define TOOK_N        32U             /* answers that the time of the model's requests looks back on */
+#define YOUNG_N       30U             /* answers before which the rates are mostly priors, which may be wrong by any factor */
 #define TEXT_LEAST    200             /* bytes of prompt; a shorter one is mostly template */
 #define PARALLEL_LEAST 2U             /* tokens in which a pace can be seen */
 
@@ -175,6 +178,36 @@ void pair_figures(struct router *r, struct pair *p, uint64_t now_ns)
 	}
 }
 
+/* Nothing is known of the model but how long those are under way that have it now. */
+static uint64_t nominal_work_ns(const struct exchange *x, uint64_t now_ns)
+{
+	const struct router *r = x->r;
+	uint64_t most = r->routing.order_conf.class[x->item.class].deadline_ns / NOMINAL_PART;
+	uint64_t work = most < NOMINAL_NS ? most : NOMINAL_NS;
+	const struct exchange *y;
+
+	for (uint64_t bits = x->model->resident; bits; bits &= bits - 1) {
+		LIST_FOREACH(y, &r->slots[__builtin_ctzll(bits)].running, on_slot)
+		{
+			if (y->model == x->model && !y->cold && now_ns - y->sent_ns > work)
+				work = now_ns - y->sent_ns;
+		}
+	}
+	return work;
+}
+
+/* By rates, and by how far these were off for the model's requests on the whole. */
+static uint64_t scaled_work_ns(const struct exchange *x, float output)
+{
+	const struct model *m = x->model;
+	float all = (float)speed_work_ns(m->prefill_ns, m->decode_ns, (uint64_t)m->took_tokens, x->embed ? 0 : m->expect[x->item.class]);
+	float off = all > 0 ? m->took_ns / all : 1;
+
+	if (m->took_n >= YOUNG_N)
+		off = off < 0.5F ? 0.5F : off > 4 ? 4 : off;
+	return (uint64_t)((float)speed_work_ns(m->prefill_ns, m->decode_ns, x->item.input_tokens, output) * off);
+}
+
 void learn_expect(struct exchange *x, uint64_t now_ns)
 {
 	struct router *r = x->r;
@@ -187,8 +220,8 @@ void learn_expect(struct exchange *x, uint64_t now_ns)
 		output = (float)x->most_tokens;
 	x->item.input_tokens = speed_tokens(&m->text, x->text_bytes, 0, now_ns);
 	x->item.output_tokens = (uint32_t)output;
-	/* The prior alone would refuse clients of a fast fleet that nobody has used yet. */
-	x->item.work_ns = r->routing.answers ? speed_work_ns(m->prefill_ns, m->decode_ns, x->item.input_tokens, output) : NOMINAL_NS;
+	x->item.guessed = !m->took_n;
+	x->item.work_ns = m->took_n ? scaled_work_ns(x, output) : nominal_work_ns(x, now_ns);
 }
 
 /* --- outcomes -------------------------------------------------------------------------------------------------------------------- */
@@ -308,12 +341,27 @@ static void learn_speed(struct exchange *x, struct usage *u, uint64_t now_ns)
 		learn_rate(&p->decode, &m->decode, &t->decode, &t->decode_conf, u->output_tokens, u->output_ns, now_ns);
 }
 
+/* How long it had its place.  A load is no work. */
+static void took(struct exchange *x, uint64_t now_ns)
+{
+	struct model *m = x->model;
+	float step;
+
+	if (x->cold)
+		return;
+	m->took_n++;
+	step = 1.0F / (float)(m->took_n < TOOK_N ? m->took_n : TOOK_N);
+	m->took_ns += ((float)(now_ns - x->sent_ns) - m->took_ns) * step;
+	m->took_tokens += ((float)x->item.input_tokens - m->took_tokens) * step;
+}
+
 static void learn_answer(struct exchange *x, struct usage *u, uint64_t now_ns)
 {
 	struct routing *t = &x->r->routing;
 	struct model *m = x->model;
 
 	usage_scan((struct span){x->recent, x->recent_n}, u);
+	took(x, now_ns);
 	if (u->prompt_tokens && x->text_bytes >= TEXT_LEAST)
 		speed_learn(&m->text, &SPEED_TEXT, u->prompt_tokens, x->text_bytes, now_ns);
 	if (x->pair)

@@ -200,11 +200,10 @@ static bool go(struct exchange *x, const struct decision *d, uint64_t now_ns)
 	if (!place_take(r, slot))
 		return false;
 	if (x->item.flow) {
-		order_waited(&r->routing.order, &x->item, false, now_ns);
-		order_take(&r->routing.order, &x->item);
+		order_take(&r->routing.order, &x->item, now_ns);
 		left_queue(x, now_ns);
 	} else {
-		order_charge(&r->routing.order, &x->item);
+		order_charge(&r->routing.order, &x->item, now_ns);
 	}
 	decision_keep(r);
 	exchange_dispatch(x, slot, reason, x->model->resident & (1ULL << slot));
@@ -225,6 +224,9 @@ static void refuse_busy(struct exchange *x, enum order_refusal why)
 	x->guess_ns = wait == UINT64_MAX ? 0 : wait;
 	if (why == ORDER_REFUSE_COUNT)
 		answer_error(x, 429, retry, "the service is busy: %u requests wait already; try again in %u s", r->routing.order.n, retry);
+	else if (why == ORDER_REFUSE_TENANT)
+		answer_error(x, 429, retry, "the service is busy: %u requests of yours wait already, the most for one client; try again in %u s",
+			     x->item.tenant->waiting, retry);
 	else if (why == ORDER_REFUSE_BYTES)
 		answer_error(x, 429, retry, "the service is busy: the requests that wait are too large together; try again in %u s", retry);
 	else
@@ -393,7 +395,7 @@ static void pump(struct router *r, uint64_t now_ns)
 	unsigned passes = 0;
 
 	order_round(&r->routing.order);
-	while (passes < PASSES_MOST && may_generate(r) && (item = order_best(&r->routing.order, &room))) {
+	while (passes < PASSES_MOST && may_generate(r) && (item = order_best(&r->routing.order, &room, now_ns))) {
 		struct exchange *x = exchange_of(item);
 		struct decision *d = decision_make(x, now_ns);
 		int slot = d->result.slot;

@@ -364,6 +364,8 @@ struct model {
 	struct speed prefill, decode;  /* over the fleet */
 	struct speed text;             /* bytes per token */
 	struct speed_output output[ORDER_CLASSES];
+	float took_ns, took_tokens; /* time and prompt of its answers, a moving average */
+	uint32_t took_n;
 	float prefill_ns, decode_ns, expect[ORDER_CLASSES]; /* as of figures_ns */
 	uint64_t figures_ns;
 };

@@ -8,8 +8,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define SETTLED_ANSWERS 30 /* before so many, nobody is refused for a predicted wait: the predictions are mostly priors */
-
 bool routing_init(struct routing *t)
 {
 	t->flows = calloc(ROUTER_FLOWS, sizeof(*t->flows));
@@ -82,11 +80,11 @@ static void take_health(const struct proc_routing *p, struct routing *t)
 	t->prefill_conf.half_ns = t->decode_conf.half_ns = 2 * p->stale_ns;
 }
 
-static void take_class(const struct proc_class *p, bool settled, struct order_class_conf *c)
+static void take_class(const struct proc_class *p, struct order_class_conf *c)
 {
 	*c = (struct order_class_conf){
 		.handicap_ns = p->handicap_ns,
-		.deadline_ns = settled ? p->wait_ns : CLOCK_NEVER,
+		.deadline_ns = p->wait_ns,
 		.percent = (uint32_t)(p->share * 100 + 0.5),
 	};
 }
@@ -94,7 +92,6 @@ static void take_class(const struct proc_class *p, bool settled, struct order_cl
 static void take_order(const struct proc_router_conf *conf, struct routing *t)
 {
 	const struct proc_routing *p = &conf->routing;
-	bool settled = t->answers >= SETTLED_ANSWERS;
 	struct order_conf *o = &t->order_conf;
 
 	o->gamma = p->gamma;
@@ -103,10 +100,11 @@ static void take_order(const struct proc_router_conf *conf, struct routing *t)
 	o->slack = p->slack;
 	o->most_n = conf->queue;
 	o->most_bytes = p->wait_bytes;
-	o->most_ns = settled ? p->wait_work_ns : 0;
-	take_class(&p->interactive, settled, &o->class[ORDER_INTERACTIVE]);
-	take_class(&p->normal, settled, &o->class[ORDER_NORMAL]);
-	take_class(&p->batch, settled, &o->class[ORDER_BATCH]);
+	o->tenant_percent = (uint32_t)(p->wait_tenant * 100 + 0.5);
+	o->most_ns = p->wait_work_ns;
+	take_class(&p->interactive, &o->class[ORDER_INTERACTIVE]);
+	take_class(&p->normal, &o->class[ORDER_NORMAL]);
+	take_class(&p->batch, &o->class[ORDER_BATCH]);
 	order_conf_set(&t->order, o);
 }
 
@@ -190,10 +188,6 @@ static void host_look(struct router *r)
 
 void routing_tick(struct router *r)
 {
-	struct routing *t = &r->routing;
-
-	if (r->configured && t->order_conf.class[ORDER_NORMAL].deadline_ns == CLOCK_NEVER && t->answers >= SETTLED_ANSWERS)
-		take_order(&r->conf, t);
 	host_look(r);
 	lane_changed(r); /* pauses and penalties end by time */
 }

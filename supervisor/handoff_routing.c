@@ -74,6 +74,7 @@ static void wait_copy(const struct conf *conf, struct proc_routing *to)
 	const struct conf_routing *from = &conf->routing;
 
 	to->wait_bytes = from->wait.bytes;
+	to->wait_tenant = from->wait.tenant;
 	to->wait_work_ns = from->wait.work_ns;
 	to->gamma = from->wait.gamma;
 	to->prompt_weight = from->wait.prompt_weight;

@@ -83,6 +83,7 @@ static void order_make(void)
 
 	order_conf_default(&c);
 	c.most_n = 2 * (WAITING + 1);
+	c.tenant_percent = 100;
 	c.class[ORDER_NORMAL].deadline_ns = CLOCK_NEVER;
 	order_init(&order, &c, flows, ARRAY_SIZE(flows));
 	for (unsigned i = 0; i < INSTANCES; i++)
@@ -96,9 +97,9 @@ static void order_make(void)
 /* The best of a thousand who wait goes, another one comes. */
 static void order_once(void)
 {
-	struct order_item *x = order_best(&order, &ALL);
+	struct order_item *x = order_best(&order, &ALL, now);
 
-	order_take(&order, x);
+	order_take(&order, x, now);
 	order_settle(&order, x, x->input_tokens, x->output_tokens);
 	item_add(x, ++turn);
 }

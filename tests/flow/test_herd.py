@@ -68,7 +68,7 @@ def test_all_clients_come_back_at_once_after_a_crash(fabrics, origins):  # noqa:
 @pytest.mark.promise(32)
 def test_a_burst_beyond_the_queue_is_told_when_to_come_again(front):  # noqa: F811
     """As many as there are places and waiting room are served, the others get 429 at once, not all for the same moment."""
-    f = front('limits { queue = 20 }\nrouting { wait { normal { share = 100% } } }', places=1)
+    f = front('limits { queue = 20 }\nrouting { wait { tenant = 100% normal { share = 100% } } }', places=1)
     f.origins[0].answer_next([b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n'], 'hold')
     holder = slow_client(f.port, generate())
     wait_for(lambda: f.origins[0].played, 5, 'the place is taken')

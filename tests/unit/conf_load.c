@@ -100,7 +100,7 @@ static const char FULL[] =
 	"weights { latency = 1 queue = 2 fit = 0.25 health = 4 feedback = 5 completion = 6 affinity = 7 memory = 0 }\n"
 	"slow { p95 = 90s back = 50% answers = 3 forget = 2m } breaker { failures = 2 pause = 1s longest = 8s trial = 3s }\n"
 	"retries { share = 10% per_second = 0.5 most = 4 } affinity { enabled = no age = 5m entries = 128 headers = {X-Chat, sid} }\n"
-	"wait { bytes = 2MiB work = 40s gamma = 0.02 prompt_weight = 0.5 answer_weight = 3 slack = 100\n"
+	"wait { bytes = 2MiB tenant = 60% work = 40s gamma = 0.02 prompt_weight = 0.5 answer_weight = 3 slack = 100\n"
 	"interactive { wait = 11s handicap = 1s share = 99% } normal { wait = 12s } batch { wait = 13s handicap = 14s share = 10% } }\n"
 	"auto { enabled = no complexity = 80% confidence = 40% reasoning_share = 7.5% window = 50 hook = http://127.0.0.1:9000/ask hook_timeout = 4s }\n"
 	"scores { base = 40 benchmarks = 60 only = 90% first = 80% other = 50% weights = {\"GSM8K=1.5\", 'Own Bench=2'} unlisted = 0.5 } }\n"
@@ -136,6 +136,7 @@ static void full_routing(const struct conf_routing *r)
 	assert_int_equal(r->affinity.n_headers, 2);
 	assert_string_equal(r->affinity.headers[1], "sid");
 	assert_int_equal(r->wait.bytes, 2 << 20);
+	SAME(r->wait.tenant, 0.6);
 	assert_int_equal(r->wait.work_ns, 40 * NS_PER_S);
 	SAME(r->wait.gamma, 0.02);
 	SAME(r->wait.prompt_weight, 0.5);

@@ -92,6 +92,7 @@ static void of_waiting(void **state)
 	(void)state;
 	order_conf_default(&o);
 	assert_int_equal(r->wait.bytes, o.most_bytes);
+	SAME(r->wait.tenant * 100, o.tenant_percent);
 	assert_int_equal(r->wait.work_ns, o.most_ns);
 	SAME(r->wait.gamma, o.gamma);
 	SAME(r->wait.prompt_weight, o.w_input);

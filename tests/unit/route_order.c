@@ -1,4 +1,5 @@
 /* The queue: the tree against a plain sort, starvation bounded, tokens shared fairly, limits, and mean and worst wait on a trace. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,6 +46,7 @@ static int fresh(void **state)
 	(void)state;
 	order_conf_default(&conf);
 	conf.most_n = MANY;
+	conf.tenant_percent = 100;
 	for (unsigned i = 0; i < ORDER_CLASSES; i++)
 		conf.class[i].deadline_ns = CLOCK_NEVER;
 	memset(items, 0, sizeof(items));
@@ -98,7 +100,7 @@ static void same_as_sorting(void **state)
 		for (unsigned k = 0; k < 200; k++)
 			if (in[k] && (!best || sooner(&items[k], best)))
 				best = &items[k];
-		assert_ptr_equal(order_best(&o, &ALL), best);
+		assert_ptr_equal(order_best(&o, &ALL, 0), best);
 		if (!in[i])
 			continue;
 		for (unsigned k = 0; k < 200; k++) {
@@ -123,11 +125,11 @@ static void short_before_long_but_not_for_ever(void **state)
 	(void)state;
 	add(0, 0, 0, 20 * NS_PER_S, NS_PER_S);
 	add(1, 0, 0, 2 * NS_PER_S, 2 * NS_PER_S);
-	assert_ptr_equal(order_best(&o, &ALL), &items[1]);
+	assert_ptr_equal(order_best(&o, &ALL, 0), &items[1]);
 	order_remove(&o, &items[1]);
 	/* Whoever arrives after the bound is behind, however short. */
 	add(2, 0, 0, 1, NS_PER_S + order_bound_ns(&o) + NS_PER_S);
-	assert_ptr_equal(order_best(&o, &ALL), &items[0]);
+	assert_ptr_equal(order_best(&o, &ALL, 0), &items[0]);
 }
 
 /* No item is overtaken by one that came more than the bound later, whatever the works and classes. */
@@ -151,12 +153,12 @@ static void starvation_is_bounded(void **state)
 			now += below(bound / 20);
 		}
 		while (o.n) {
-			struct order_item *x = order_best(&o, &ALL);
+			struct order_item *x = order_best(&o, &ALL, 0);
 
 			for (unsigned i = 0; i < n; i++)
 				if (items[i].flow)
 					assert_true(x->since_ns <= items[i].since_ns + bound);
-			order_take(&o, x);
+			order_take(&o, x, 0);
 		}
 	}
 }
@@ -169,10 +171,10 @@ static void classes(void **state)
 		assert_int_equal(order_add(&o, &items[i], (i + 1) * NS_PER_S), ORDER_REFUSE_NONE);
 	}
 	for (unsigned i = 0; i < 3; i++) {
-		struct order_item *x = order_best(&o, &ALL);
+		struct order_item *x = order_best(&o, &ALL, 0);
 
 		assert_int_equal(x->class, i);
-		order_take(&o, x);
+		order_take(&o, x, 0);
 	}
 }
 
@@ -199,19 +201,19 @@ static void only_where_the_model_is(void **state)
 	add(0, 0, 0, NS_PER_S, NS_PER_S);
 	add(1, 0, 1, NS_PER_S, 2 * NS_PER_S);
 	add(2, 0, 1, NS_PER_S, 3 * NS_PER_S);
-	assert_ptr_equal(order_best(&o, &at100), &items[1]);
-	assert_ptr_equal(order_best(&o, &at3), &items[0]);
-	assert_ptr_equal(order_best(&o, &both), &items[0]);
-	assert_null(order_best(&o, &(struct order_set){{0}}));
+	assert_ptr_equal(order_best(&o, &at100, 0), &items[1]);
+	assert_ptr_equal(order_best(&o, &at3, 0), &items[0]);
+	assert_ptr_equal(order_best(&o, &both, 0), &items[0]);
+	assert_null(order_best(&o, &(struct order_set){{0}}, 0));
 	/* It failed there: the next one may go. */
 	items[1].tried = at100;
-	assert_ptr_equal(order_best(&o, &at100), &items[2]);
+	assert_ptr_equal(order_best(&o, &at100, 0), &items[2]);
 	items[1].tried = (struct order_set){{0}};
 	order_round(&o);
 	order_pass(&o, &items[1]);
-	assert_ptr_equal(order_best(&o, &at100), &items[2]);
+	assert_ptr_equal(order_best(&o, &at100, 0), &items[2]);
 	order_round(&o);
-	assert_ptr_equal(order_best(&o, &at100), &items[1]);
+	assert_ptr_equal(order_best(&o, &at100, 0), &items[1]);
 	/* Lanes that share no instance do not stand in each other's way. */
 	order_places(&o, 100, 2);
 	order_position(&o, &items[2], &ahead, &wait);
@@ -234,17 +236,17 @@ static void returning_tenant_has_no_credit(void **state)
 		items[i].output_tokens = 100;
 	}
 	for (unsigned i = 0; i < 50; i++)
-		order_take(&o, order_best(&o, &ALL));
+		order_take(&o, order_best(&o, &ALL, 0), 0);
 	/* Tenant 1 was away all the time; from now on they take turns. */
 	for (unsigned i = 100; i < 200; i++) {
 		add(i, 1, 0, NS_PER_S, 2 * NS_PER_S);
 		items[i].output_tokens = 100;
 	}
 	for (unsigned i = 0; i < 40; i++) {
-		struct order_item *x = order_best(&o, &ALL);
+		struct order_item *x = order_best(&o, &ALL, 0);
 
 		served[x->tenant - tenants]++;
-		order_take(&o, x);
+		order_take(&o, x, 0);
 	}
 	assert_in_range(served[1], 19, 21);
 }
@@ -260,21 +262,21 @@ static void weights_and_slack(void **state)
 	}
 	tenants[1].weight = 3;
 	for (unsigned i = 0; i < 80; i++) {
-		struct order_item *x = order_best(&o, &ALL);
+		struct order_item *x = order_best(&o, &ALL, 0);
 
 		served[x->tenant - tenants]++;
-		order_take(&o, x);
+		order_take(&o, x, 0);
 	}
 	assert_in_range(served[1], 59, 61);
 	/* Within the slack the key decides. */
 	conf.slack = 1e9;
 	order_conf_set(&o, &conf);
 	for (unsigned i = 0, last = 0; i < 40; i++) {
-		struct order_item *x = order_best(&o, &ALL);
+		struct order_item *x = order_best(&o, &ALL, 0);
 
 		assert_true(i == 0 || x->since_ns > items[last].since_ns);
 		last = (unsigned)(x - items);
-		order_take(&o, x);
+		order_take(&o, x, 0);
 	}
 }
 
@@ -340,10 +342,10 @@ static void start_all(struct schedule *s, uint64_t now_ns)
 {
 	struct order_item *x;
 
-	while (s->n_run < s->places && (x = order_best(&o, &ALL))) {
+	while (s->n_run < s->places && (x = order_best(&o, &ALL, 0))) {
 		uint32_t out = s->output[x - items];
 
-		order_take(&o, x);
+		order_take(&o, x, 0);
 		s->served[x->tenant - tenants] += x->input_tokens;
 		s->run[s->n_run++] = (struct running){
 			.x = x, .from_ns = now_ns, .end_ns = now_ns + (out + x->input_tokens / 10 + 1) * NS_PER_MS, .output = out};
@@ -448,81 +450,198 @@ static void limits(void **state)
 	assert_string_equal(order_refusal_text(ORDER_REFUSE_COUNT), "queue-full");
 }
 
+static void one_tenant_leaves_room_for_others(void **state)
+{
+	(void)state;
+	conf.most_n = 40;
+	conf.most_bytes = 1000;
+	conf.tenant_percent = 75;
+	order_conf_set(&o, &conf);
+	for (unsigned i = 0; i < 30; i++)
+		add(i, 0, 0, NS_PER_S, NS_PER_S);
+	assert_int_equal(order_add(&o, item(30, 0, 0, NS_PER_S), NS_PER_S), ORDER_REFUSE_TENANT);
+	assert_string_equal(order_refusal_text(ORDER_REFUSE_TENANT), "queue-tenant");
+	/* Somebody else has the rest, up to the limit of the class. */
+	for (unsigned i = 30; i < 36; i++)
+		add(i, 1, 0, NS_PER_S, NS_PER_S);
+	assert_int_equal(order_add(&o, item(36, 1, 0, NS_PER_S), NS_PER_S), ORDER_REFUSE_COUNT);
+	for (unsigned i = 0; i < 36; i++)
+		order_remove(&o, &items[i]);
+	/* The same of bytes, and what has left is given back. */
+	item(0, 0, 0, NS_PER_S)->bytes = 700;
+	assert_int_equal(order_add(&o, &items[0], NS_PER_S), ORDER_REFUSE_NONE);
+	item(1, 0, 0, NS_PER_S)->bytes = 100;
+	assert_int_equal(order_add(&o, &items[1], NS_PER_S), ORDER_REFUSE_TENANT);
+	items[1].tenant = &tenants[1];
+	assert_int_equal(order_add(&o, &items[1], NS_PER_S), ORDER_REFUSE_NONE);
+	order_remove(&o, &items[0]);
+	assert_int_equal(tenants[0].bytes, 0);
+}
+
 static void predicted_wait_refuses(void **state)
 {
 	(void)state;
-	conf.most_ns = 25 * NS_PER_S;
-	conf.class[ORDER_NORMAL].deadline_ns = 15 * NS_PER_S;
+	conf.class[ORDER_NORMAL].deadline_ns = 41 * NS_PER_S;
 	order_conf_set(&o, &conf);
+	/* What waits, what runs, and room for two standard deviations: 10 + 10 + 20 s. */
 	add(0, 0, 0, 10 * NS_PER_S, NS_PER_S);
-	assert_int_equal(order_add(&o, item(1, 0, 0, 10 * NS_PER_S), NS_PER_S), ORDER_REFUSE_DEADLINE);
-	/* Short work would be before it, and soon. */
-	assert_int_equal(order_add(&o, item(1, 0, 0, NS_PER_S), NS_PER_S), ORDER_REFUSE_NONE);
+	assert_int_equal(order_wait_ns(&o, item(1, 0, 0, 10 * NS_PER_S), NS_PER_S), 40 * NS_PER_S);
+	add(1, 0, 0, 10 * NS_PER_S, NS_PER_S);
+	assert_int_equal(order_add(&o, item(2, 0, 0, 10 * NS_PER_S), NS_PER_S), ORDER_REFUSE_DEADLINE);
+	order_remove(&o, &items[1]);
+	/* To twice the work the queue looks twice as long. */
+	assert_int_equal(order_add(&o, item(1, 0, 0, 20 * NS_PER_S), NS_PER_S), ORDER_REFUSE_DEADLINE);
 	conf.class[ORDER_NORMAL].deadline_ns = CLOCK_NEVER;
+	conf.most_ns = 41 * NS_PER_S;
 	order_conf_set(&o, &conf);
-	add(2, 0, 0, 10 * NS_PER_S, NS_PER_S);
-	assert_int_equal(order_add(&o, item(3, 0, 0, 10 * NS_PER_S), NS_PER_S), ORDER_REFUSE_WAIT);
+	add(1, 0, 0, 10 * NS_PER_S, NS_PER_S);
+	assert_int_equal(order_add(&o, item(2, 0, 0, 10 * NS_PER_S), NS_PER_S), ORDER_REFUSE_WAIT);
+	item(2, 0, 0, 10 * NS_PER_S)->guessed = true;
+	assert_int_equal(order_add(&o, &items[2], NS_PER_S), ORDER_REFUSE_NONE);
 	/* Nothing takes the model now: how long that lasts is not known here. */
 	lanes[1].slots = (struct order_set){{0}};
 	assert_int_equal(order_add(&o, item(3, 0, 1, 10 * NS_PER_S), NS_PER_S), ORDER_REFUSE_NONE);
 }
 
-/* Under overload of 1.75 with short requests that overtake: nearly nobody is let in to wait in vain, and the server is never idle. */
-static void who_is_let_in_gets_a_turn(void **state)
+static void one_that_is_pressed_takes_the_turn(void **state)
 {
-	uint64_t now = NS_PER_S, idle_at = now, arrival = now;
-	unsigned in = 0, vain = 0, next = 0;
+	uint64_t t = NS_PER_S, soonest;
 
 	(void)state;
-	conf.class[ORDER_NORMAL].deadline_ns = 20 * NS_PER_S;
+	for (unsigned i = 0; i < ORDER_CLASSES; i++)
+		conf.class[i].deadline_ns = 100 * NS_PER_S;
 	order_conf_set(&o, &conf);
-	while (in < 20000) {
-		struct order_item *x = NULL;
-
-		now = arrival < idle_at ? arrival : idle_at;
-		for (unsigned i = 0; i < MANY; i++)
-			if (items[i].flow && items[i].deadline_ns <= now) {
-				vain += in > 2000;
-				order_waited(&o, &items[i], true, now);
-				order_remove(&o, &items[i]);
-			}
-		if (now == arrival) {
-			while (items[next].flow)
-				next = (next + 1) % MANY;
-			x = item(next, 0, 0, below(4) ? NS_PER_S / 4 + below(NS_PER_S) : 2 * NS_PER_S + below(4 * NS_PER_S));
-			in += order_add(&o, x, now) == ORDER_REFUSE_NONE;
-			arrival += below(2 * 1562 * NS_PER_MS * 100 / 175);
-		}
-		if (now < idle_at)
-			continue;
-		x = order_best(&o, &ALL);
-		if (x) {
-			order_waited(&o, x, false, now);
-			order_take(&o, x);
-		}
-		idle_at = now + (x ? x->work_ns : NS_PER_MS);
+	add(0, 0, 0, 20 * NS_PER_S, t);
+	assert_int_equal(items[0].latest_ns, t + 80 * NS_PER_S); /* behind what runs, as long as it is itself */
+	add(1, 0, 0, 2 * NS_PER_S, t + 1);
+	assert_ptr_equal(order_best(&o, &ALL, t + 2), &items[1]);
+	assert_ptr_equal(order_best(&o, &ALL, items[0].latest_ns), &items[0]);
+	/* One that came later has less time: what came before it hurries for its sake. */
+	soonest = items[1].latest_ns;
+	for (unsigned i = 2; i < 8; i++) {
+		add(i, 0, 0, 3 * NS_PER_S, t + i);
+		soonest = items[i].latest_ns < soonest ? items[i].latest_ns : soonest;
 	}
-	assert_true(vain * 100 < 3 * (in - 2000));
+	assert_true(soonest < items[0].latest_ns);
+	assert_ptr_equal(order_best(&o, &ALL, soonest - 1), &items[1]);
+	assert_ptr_equal(order_best(&o, &ALL, soonest), &items[0]);
+	/* A better class keeps its turn. */
+	item(8, 0, 0, NS_PER_S)->class = ORDER_INTERACTIVE;
+	assert_int_equal(order_add(&o, &items[8], t + 60 * NS_PER_S), ORDER_REFUSE_NONE);
+	items[8].key = items[1].key - 1;
+	order_remove(&o, &items[8]);
+	items[8].latest_ns = CLOCK_NEVER;
+	order_put_back(&o, &items[8]);
+	assert_ptr_equal(order_best(&o, &ALL, soonest), &items[8]);
+	/* One that cannot go there stops nobody. */
+	items[0].tried = ALL;
+	order_remove(&o, &items[8]);
+	assert_ptr_equal(order_best(&o, &ALL, soonest), &items[1]);
 }
 
-static void short_waits_teach_nothing(void **state)
+/* Overload for a while, a crowd at its start. */
+struct load {
+	double load;
+	unsigned places, tenants;
+	uint64_t deadline_s;
+	bool guess;    /* the true work is exponential with the expected one as its mean; else as expected */
+	bool classes;  /* one in ten is of another class than normal */
+	unsigned vain; /* of ten thousand let in, that wait in vain at most */
+};
+
+/* How many were let in, waited in vain, and which share of the time the places worked. */
+struct rush {
+	unsigned in, vain;
+	double busy;
+};
+
+#define RUSH_S 2000
+
+static double exponential(void)
 {
-	(void)state;
-	conf.class[ORDER_NORMAL].deadline_ns = 100 * NS_PER_S;
-	order_conf_set(&o, &conf);
-	for (unsigned i = 0; i < 50; i++) {
-		add(i, 0, 0, NS_PER_S, NS_PER_S);
-		order_waited(&o, &items[i], false, 90 * NS_PER_S);
-		order_remove(&o, &items[i]);
+	return -log(((double)below(1 << 30) + 1) / (1 << 30));
+}
+
+static void expire(struct rush *r, uint64_t now)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		if (items[i].flow && items[i].deadline_ns <= now) {
+			r->vain++;
+			order_remove(&o, &items[i]);
+		}
+}
+
+static void arrive(struct rush *r, const struct load *c, uint64_t now, uint64_t *takes_ns)
+{
+	unsigned i = 0;
+
+	while (items[i].flow)
+		i++;
+	item(i, (unsigned)below(c->tenants), 0, below(4) ? NS_PER_S / 4 + below(NS_PER_S) : 2 * NS_PER_S + below(4 * NS_PER_S));
+	items[i].input_tokens = (uint32_t)(items[i].work_ns / NS_PER_MS);
+	if (c->classes)
+		items[i].class = below(10) ? ORDER_NORMAL : (enum order_class)below(ORDER_CLASSES);
+	takes_ns[i] = c->guess ? (uint64_t)((double)items[i].work_ns * exponential()) : items[i].work_ns;
+	r->in += order_add(&o, &items[i], now) == ORDER_REFUSE_NONE;
+}
+
+static struct rush rush(const struct load *c)
+{
+	unsigned places = c->places;
+	static uint64_t takes_ns[MANY];
+	uint64_t now = NS_PER_S, next = now, idle_at[8] = {0};
+	struct rush r = {0};
+
+	order_places(&o, 0, places);
+	for (unsigned i = 0; i < 200; i++)
+		arrive(&r, c, now, takes_ns);
+	while (now < RUSH_S * NS_PER_S) {
+		unsigned k = 0;
+		struct order_item *x;
+
+		for (unsigned i = 1; i < places; i++)
+			k = idle_at[i] < idle_at[k] ? i : k;
+		now = next < idle_at[k] ? next : idle_at[k] > now ? idle_at[k] : now;
+		expire(&r, now);
+		if (now == next) {
+			arrive(&r, c, now, takes_ns);
+			next += (uint64_t)(exponential() * 1.5625e9 / c->load / places) + 1;
+		}
+		x = idle_at[k] <= now ? order_best(&o, &ALL, now) : NULL;
+		if (x) {
+			order_take(&o, x, now);
+			idle_at[k] = now + takes_ns[x - items];
+			r.busy += (double)takes_ns[x - items] / 1e9 / RUSH_S / places;
+		} else if (idle_at[k] <= now) {
+			idle_at[k] = next;
+		}
 	}
-	assert_true(order_wait_ns(&o, item(60, 0, 0, NS_PER_S), NS_PER_S) <= NS_PER_S);
-	/* But those that waited in vain count, whatever was predicted. */
-	add(0, 0, 0, NS_PER_S, NS_PER_S);
-	order_waited(&o, &items[0], true, 101 * NS_PER_S);
-	order_remove(&o, &items[0]);
-	assert_true(order_wait_ns(&o, item(60, 0, 0, NS_PER_S), 101 * NS_PER_S) > NS_PER_S);
-	/* And others than of their size are not suspected. */
-	assert_true(order_wait_ns(&o, item(60, 0, 0, 3 * NS_PER_S), 101 * NS_PER_S) <= NS_PER_S);
+	return r;
+}
+
+static void who_is_let_in_gets_a_turn(void **state)
+{
+	static const struct load CASES[] = {
+		{1.25, 1, 1, 20, false, false, 0}, {1.75, 1, 1, 20, false, false, 0}, {10, 1, 1, 20, false, false, 0},
+		{1.75, 4, 1, 10, false, false, 0}, {1.75, 4, 1, 10, false, true, 50}, {1.25, 1, 1, 20, true, false, 200},
+		{1.75, 1, 1, 20, true, false, 200}, {10, 1, 1, 20, true, true, 200}, {1.75, 4, 1, 10, true, true, 100},
+		{1.75, 4, 3, 10, true, true, 100}, {10, 4, 8, 10, true, true, 250},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(CASES); i++) {
+		struct rush r;
+
+		fresh(NULL);
+		for (unsigned c = 0; c < ORDER_CLASSES; c++)
+			conf.class[c].deadline_ns = CASES[i].deadline_s * NS_PER_S;
+		order_conf_set(&o, &conf);
+		r = rush(&CASES[i]);
+		print_message("load %5.2f, %u places, %u tenants, %s: %5u let in, %u in vain, busy %.3f\n", CASES[i].load, CASES[i].places,
+			      CASES[i].tenants, CASES[i].guess ? "guessed" : "known  ", r.in, r.vain, r.busy);
+		assert_true(r.vain * 10000ULL <= (uint64_t)CASES[i].vain * r.in);
+		assert_true(r.busy > (CASES[i].load > 1.5 ? 0.95 : 0.87)); /* a short queue runs empty at times */
+	}
 }
 
 static void retry_after_follows_the_drain(void **state)
@@ -550,11 +669,11 @@ static void put_back_keeps_the_place(void **state)
 	add(0, 0, 0, NS_PER_S, NS_PER_S);
 	items[0].input_tokens = 7;
 	add(1, 0, 0, NS_PER_S, 2 * NS_PER_S);
-	order_take(&o, &items[0]);
+	order_take(&o, &items[0], 0);
 	assert_true(tenants[0].counter == 7.0);
 	order_put_back(&o, &items[0]);
 	assert_true(tenants[0].counter == 0.0);
-	assert_ptr_equal(order_best(&o, &ALL), &items[0]);
+	assert_ptr_equal(order_best(&o, &ALL, 0), &items[0]);
 }
 
 /* --- the trace ------------------------------------------------------------------------------------------------------------------------ */
@@ -640,8 +759,8 @@ static struct outcome ours(unsigned n, double gamma)
 						      .work_ns = (uint64_t)(trace[next].hat_s * 1e9)};
 			assert_int_equal(order_add(&o, &x[next], NS_PER_S + (uint64_t)(trace[next].at_s * 1e9)), ORDER_REFUSE_NONE);
 		}
-		best = order_best(&o, &ALL);
-		order_take(&o, best);
+		best = order_best(&o, &ALL, 0);
+		order_take(&o, best, 0);
 		free_s[k] = t + trace[best - x].work_s;
 		r.mean += (free_s[k] - trace[best - x].at_s) / n;
 		if (free_s[k] - trace[best - x].at_s > r.most)
@@ -715,7 +834,8 @@ int main(void)
 		cmocka_unit_test_setup(limits, fresh),
 		cmocka_unit_test_setup(predicted_wait_refuses, fresh),
 		cmocka_unit_test_setup(who_is_let_in_gets_a_turn, fresh),
-		cmocka_unit_test_setup(short_waits_teach_nothing, fresh),
+		cmocka_unit_test_setup(one_tenant_leaves_room_for_others, fresh),
+		cmocka_unit_test_setup(one_that_is_pressed_takes_the_turn, fresh),
 		cmocka_unit_test_setup(retry_after_follows_the_drain, fresh),
 		cmocka_unit_test_setup(put_back_keeps_the_place, fresh),
 		cmocka_unit_test_setup(azure_conversation_trace, fresh),

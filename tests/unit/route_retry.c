@@ -1,4 +1,4 @@
-/* Retry budget and deadlines; the gate of slow instances. */
+/* Retry budget; the gate of slow instances. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,18 +49,6 @@ static void a_quiet_service_may_retry(void **state)
 	assert_int_equal(n, 21);
 }
 
-static void deadlines_share_what_is_left(void **state)
-{
-	(void)state;
-	assert_true(retry_deadline_ns(T, T + 30, 3, 1) == T + 10);
-	assert_true(retry_deadline_ns(T, T + 30, 1, 1) == T + 30);
-	assert_true(retry_deadline_ns(T, T + 30, 0, 1) == T + 30);
-	assert_true(retry_deadline_ns(T, T + 30, 3, 20) == T + 20);
-	assert_true(retry_deadline_ns(T, T + 30, 3, 50) == T + 30);
-	assert_true(retry_deadline_ns(T, T - 1, 3, 50) == T - 1);
-	assert_true(retry_deadline_ns(T, CLOCK_NEVER, 3, 50) == CLOCK_NEVER);
-}
-
 static void gate_has_hysteresis(void **state)
 {
 	struct gate_conf conf;
@@ -90,7 +78,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_broken_fleet_sees_a_share_more),
 		cmocka_unit_test(a_quiet_service_may_retry),
-		cmocka_unit_test(deadlines_share_what_is_left),
 		cmocka_unit_test(gate_has_hysteresis),
 	};
 

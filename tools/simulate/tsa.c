@@ -59,6 +59,7 @@ static void conf_make(const struct sim *s, const struct sim_options *o, struct o
 	conf->most_n = o->queue ? o->queue : s->trace.n;
 	conf->most_bytes = UINT64_MAX;
 	conf->most_ns = 0;
+	conf->tenant_percent = 100;
 	for (unsigned c = 0; c < ORDER_CLASSES; c++) {
 		conf->class[c].deadline_ns = o->deadline_ns ? o->deadline_ns : CLOCK_NEVER;
 		conf->class[c].percent = 100;
@@ -194,7 +195,7 @@ static void go(struct sim *s)
 				order_set_add(&free_slots, i);
 				n++;
 			}
-		item = n ? order_best(&t->order, &free_slots) : NULL;
+		item = n ? order_best(&t->order, &free_slots, s->now_ns) : NULL;
 		if (!item)
 			return;
 		decide_for(s, t, item);
@@ -204,8 +205,7 @@ static void go(struct sim *s)
 			sim_wake_at(s, s->now_ns + 50 * NS_PER_MS);
 			continue;
 		}
-		order_waited(&t->order, item, false, s->now_ns);
-		order_take(&t->order, item);
+		order_take(&t->order, item, s->now_ns);
 		start(s, t, (unsigned)(item - t->item), (unsigned)t->result->slot);
 	}
 }
@@ -217,7 +217,6 @@ static void expire(struct sim *s, struct tsa *t)
 		return;
 	while (t->expired < s->trace.n && t->item[t->expired].tenant && t->item[t->expired].deadline_ns <= s->now_ns) {
 		if (t->item[t->expired].flow) {
-			order_waited(&t->order, &t->item[t->expired], true, s->now_ns);
 			order_remove(&t->order, &t->item[t->expired]);
 			sim_refuse(s, t->expired);
 		}
