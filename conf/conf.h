@@ -98,6 +98,7 @@ struct conf_routing {
 	struct {
 		double latency, queue, fit, health, feedback, completion, affinity, memory;
 	} weights;
+	uint64_t keepalive_ns; /* 0: none */
 	struct {
 		uint64_t p95_ns, forget_ns; /* p95_ns 0: no limit */
 		double   back;

@@ -273,6 +273,7 @@ struct proc_routing {
 	double near, hot, hold;
 	double weight[PROC_TERMS]; /* enum proc_term */
 	uint64_t spread_ns;        /* 0: never */
+	uint64_t keepalive_ns;     /* 0: none */
 	uint64_t stale_ns;
 	uint64_t slow_p95_ns; /* 0: no limit */
 	uint64_t slow_forget_ns;

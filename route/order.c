@@ -257,12 +257,11 @@ static uint32_t percent_of(uint32_t n, uint32_t percent)
 	return share || !n ? share : 1;
 }
 
-static bool fills_its_share(const struct order *o, const struct order_item *x)
+enum order_refusal order_full(const struct order *o, const struct order_tenant *t, enum order_class class)
 {
-	const struct order_tenant *t = x->tenant;
-	uint32_t percent = o->conf.tenant_percent;
-
-	return t->waiting >= percent_of(o->conf.most_n, percent) || t->bytes + x->bytes > o->conf.most_bytes / 100 * percent;
+	if (o->n >= percent_of(o->conf.most_n, o->conf.class[class].percent))
+		return ORDER_REFUSE_COUNT;
+	return t && t->waiting >= percent_of(o->conf.most_n, o->conf.tenant_percent) ? ORDER_REFUSE_TENANT : ORDER_REFUSE_NONE;
 }
 
 /* How long one added now may wait. */
@@ -285,12 +284,13 @@ static double larger(const struct order *o, const struct order_item *x)
 static enum order_refusal refuse(const struct order *o, const struct order_item *x, const struct prospect *p)
 {
 	const struct order_class_conf *c = &o->conf.class[x->class];
+	enum order_refusal full = order_full(o, x->tenant, x->class);
 
-	if (o->n >= percent_of(o->conf.most_n, c->percent))
-		return ORDER_REFUSE_COUNT;
+	if (full != ORDER_REFUSE_NONE)
+		return full;
 	if (o->bytes + x->bytes > o->conf.most_bytes / 100 * c->percent)
 		return ORDER_REFUSE_BYTES;
-	if (fills_its_share(o, x))
+	if (x->tenant->bytes + x->bytes > o->conf.most_bytes / 100 * o->conf.tenant_percent)
 		return ORDER_REFUSE_TENANT;
 	if (p->never)
 		return ORDER_REFUSE_NONE;

@@ -166,6 +166,8 @@ void order_init(struct order *o, const struct order_conf *conf, struct order_flo
 void order_conf_set(struct order *o, const struct order_conf *conf);
 void order_places(struct order *o, unsigned slot, unsigned places);
 
+/* May one more of this class and tenant (NULL: one who has nothing here) wait, as far as numbers go?  ORDER_REFUSE_NONE, or why not. */
+enum order_refusal order_full(const struct order *o, const struct order_tenant *tenant, enum order_class class);
 /* Let `item` wait.  ORDER_REFUSE_NONE, or why not, with nothing changed. */
 enum order_refusal order_add(struct order *o, struct order_item *item, uint64_t now_ns);
 /* Put one back that was taken and came to nothing (failover), with its old place in the order; no limits, its charge undone. */

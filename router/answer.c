@@ -88,6 +88,10 @@ void answer_body(struct exchange *x, unsigned status, const char *type, const ch
 	struct iovec iov[2];
 	bool silent = x->method == HTTP_HEAD || status == 204;
 
+	if (x->early) {
+		keepalive_error(x, status, (struct span){body, n});
+		return;
+	}
 	/* What is left of an unread body would be taken for the next request. */
 	if (!http_body_done(&x->in))
 		x->client->keep = false;
@@ -127,6 +131,10 @@ void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const c
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (x->early) {
+		keepalive_error(x, status, span_of(text));
+		return;
+	}
 	n = dialect_error(d, status, text, exchange_id_text(x, id), body, sizeof(body));
 	retry_header(extra, sizeof(extra), retry_s, x->id);
 	answer_body(x, status, dialect_error_type(d), extra, body, n);

@@ -309,6 +309,9 @@ static void begin(struct client *cl, bool more)
 	http_body_init(&x->in, h->framing, h->content_length);
 	if (!exchange_route(x, h))
 		return;
+	/* A short body is read all the same, so that the connection can be kept. */
+	if (x->route->kind == ROUTE_INFER && h->framing == HTTP_BODY_LENGTH && h->content_length > ROUTER_SCRATCH && queue_shut(x))
+		return;
 	x->body_max = h->framing == HTTP_BODY_LENGTH ? h->content_length : r->conf.body_bytes;
 	if (x->body_max > r->conf.body_bytes) {
 		refuse_body(x, 413);

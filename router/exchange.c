@@ -334,7 +334,7 @@ void exchange_answer_head(struct exchange *x, const struct http_head *head)
 	x->status = (uint16_t)head->status;
 	x->first_at_ns = now;
 	count_first(x, now - x->sent_ns);
-	if (worth_judging(head->status)) {
+	if (worth_judging(head->status) || (x->early && head->status != 200)) {
 		struct span type = http_header_get(head, HTTP_H_CONTENT_TYPE);
 
 		x->state = EX_ERROR;
@@ -523,6 +523,8 @@ void exchange_ready(struct exchange *x)
 	view_refresh(r, x->start_ns);
 	switch (x->route->kind) {
 	case ROUTE_INFER:
+		if (queue_shut(x))
+			break;
 		x->tenant = tenant_enter(&r->routing, x->tenant_key, x->start_ns);
 		x->item.tenant = &x->tenant->order;
 		retry_request(&r->routing.retry, &r->routing.retry_conf);
@@ -643,5 +645,7 @@ void exchange_tick(struct router *r, uint64_t now_ns)
 		next = LIST_NEXT(x, link);
 		if (x->deadline_ns <= now_ns && !x->dead)
 			exchange_expired(x);
+		if (!x->dead)
+			keepalive_tick(x, now_ns);
 	}
 }

@@ -97,7 +97,7 @@ bool hook_ask(struct exchange *x)
 	size_t n;
 	char *p;
 
-	if (!x->automatic || x->embed || x->state == EX_HOOK || !r->conf.routing.automatic.hook.family || !x->client || !x->body)
+	if (!x->automatic || x->embed || x->early || x->state == EX_HOOK || !r->conf.routing.automatic.hook.family || !x->client || !x->body)
 		return false;
 	BUG_ON(x->up || x->slot >= 0);
 	x->state = EX_HOOK;

@@ -212,26 +212,46 @@ static bool go(struct exchange *x, const struct decision *d, uint64_t now_ns)
 
 /* --- a new one ------------------------------------------------------------------------------------------------------------------- */
 
-static void refuse_busy(struct exchange *x, enum order_refusal why)
+static void refuse_busy(struct exchange *x, enum order_refusal why, uint64_t wait_ns)
 {
 	struct router *r = x->r;
 	unsigned retry = queue_retry_after_s(r);
-	uint64_t wait = order_wait_ns(&r->routing.order, &x->item, clock_now_ns());
 
-	wish_check(r, x->model);
 	x->waited = true;
 	x->ahead = r->routing.order.n;
-	x->guess_ns = wait == UINT64_MAX ? 0 : wait;
+	x->guess_ns = wait_ns;
 	if (why == ORDER_REFUSE_COUNT)
 		answer_error(x, 429, retry, "the service is busy: %u requests wait already; try again in %u s", r->routing.order.n, retry);
 	else if (why == ORDER_REFUSE_TENANT)
-		answer_error(x, 429, retry, "the service is busy: %u requests of yours wait already, the most for one client; try again in %u s",
-			     x->item.tenant->waiting, retry);
+		answer_error(x, 429, retry, "the service is busy: your requests that wait are the most for one client already; try again in %u s",
+			     retry);
 	else if (why == ORDER_REFUSE_BYTES)
 		answer_error(x, 429, retry, "the service is busy: the requests that wait are too large together; try again in %u s", retry);
 	else
 		answer_error(x, 429, retry, "the service is busy: this request would wait about %llu s, which is too long; try again in %u s",
-			     (unsigned long long)(x->guess_ns / NS_PER_S), retry);
+			     (unsigned long long)(wait_ns / NS_PER_S), retry);
+}
+
+static bool any_room(struct router *r)
+{
+	if (!may_generate(r))
+		return false;
+	for (unsigned i = 0; i < PROC_SLOTS; i++)
+		if (has_room(r, i))
+			return true;
+	return false;
+}
+
+bool queue_shut(struct exchange *x)
+{
+	struct routing *t = &x->r->routing;
+	const struct tenant *tenant = tenant_find(t, x->tenant_key);
+	enum order_refusal why = order_full(&t->order, tenant ? &tenant->order : NULL, x->item.class);
+
+	if (why == ORDER_REFUSE_NONE || any_room(x->r))
+		return false;
+	refuse_busy(x, why, UINT64_MAX);
+	return true;
 }
 
 /* One that was under way already keeps its place in the order, and no limit counts. */
@@ -260,7 +280,8 @@ static void enqueue(struct exchange *x, uint64_t now_ns, const struct decide_res
 	enum order_refusal why = add(x, now_ns);
 
 	if (why != ORDER_REFUSE_NONE) {
-		refuse_busy(x, why);
+		wish_check(r, x->model);
+		refuse_busy(x, why, order_wait_ns(&r->routing.order, &x->item, now_ns));
 		return;
 	}
 	if (!x->waited)

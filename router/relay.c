@@ -35,6 +35,14 @@ void relay_begin(struct exchange *x, const struct http_head *head)
 	struct http_out o = {.p = r->out_head, .cap = sizeof(r->out_head)};
 
 	BUG_ON(r->head_of); /* one upstream is read at a time, and its head leaves with that read */
+	stream_watch_init(&x->watch, x->stream ? x->route->shape : STREAM_NONE);
+	x->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.gap_ns);
+	x->framing = (uint8_t)head->framing;
+	if (x->early) {
+		x->framing = HTTP_BODY_CHUNKED; /* so it was announced */
+		x->head_sent = true;
+		return;
+	}
 	http_out_status(&o, head->status);
 	for (unsigned i = 0; i < head->n_headers; i++) {
 		const struct http_header *h = &head->headers[i];
@@ -56,9 +64,6 @@ void relay_begin(struct exchange *x, const struct http_head *head)
 	}
 	answer_headers(x, &o);
 	http_out_text(&o, "\r\n");
-	stream_watch_init(&x->watch, x->stream ? x->route->shape : STREAM_NONE);
-	x->deadline_ns = clock_after_ns(clock_now_ns(), r->conf.gap_ns);
-	x->framing = (uint8_t)head->framing;
 	if (o.overflow) {
 		exchange_unhand(x);
 		x->state = EX_ERROR;

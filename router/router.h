@@ -179,6 +179,7 @@ struct exchange {
 	struct loop_timer calm; /* UNHEARD: fires when it may be closed */
 	uint64_t unheard_ns; /* since when */
 	uint64_t calm_ns, calm_armed_ns; /* how long it waits for that, and since when */
+	uint32_t signs;      /* of life, before its answer */
 	uint32_t unheard;    /* chunks since then */
 	uint32_t ends;       /* of its place_watch when it was sent */
 	uint32_t adjusted; /* of keep_alive and model: adjust.c */
@@ -195,6 +196,7 @@ struct exchange {
 	bool embed;
 	bool chunked; /* answer framing towards the client */
 	bool head_sent;
+	bool early; /* its head was sent before its answer began: keepalive.c */
 	bool dead;      /* freed at the end of this turn */
 	bool begun;     /* its answer, on the present slot */
 	bool timed_out; /* the first byte did not come */
@@ -287,6 +289,12 @@ void park_end(struct exchange *x);
 
 /* Answer the supervisor's question: PROC_EXPLAIN. */
 void explain(struct router *r, uint32_t about, uint64_t number, const char *text);
+
+/* --- keepalive.c: signs of life before the answer ----------------------------------------------------------------------------------- */
+
+void keepalive_tick(struct exchange *x, uint64_t now_ns);
+/* What would have been an answer with this status, in a stream that has begun; ends the exchange. */
+void keepalive_error(struct exchange *x, unsigned status, struct span message);
 
 /* --- hook.c: the last of the chain ------------------------------------------------------------------------------------------------- */
 
@@ -431,6 +439,8 @@ unsigned view_active(struct router *r);
 /* --- queue.c: now, later or no ---------------------------------------------------------------------------------------------------- */
 
 void queue_submit(struct exchange *x);
+/* No place is free and nobody else may wait: whatever it asks for, it is refused, before anything of it is looked at.  True: answered. */
+bool queue_shut(struct exchange *x);
 void queue_remove(struct exchange *x);
 /* An instance that has not failed this request could take it, now or when it has a place. */
 bool queue_has_way(struct exchange *x);

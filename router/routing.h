@@ -126,6 +126,7 @@ void routing_tick(struct router *r);
 /* --- tenant.c ------------------------------------------------------------------------------------------------------------------ */
 
 /* The tenant of a key (0: whoever names none, from this machine); users is counted up. */
+struct tenant *tenant_find(const struct routing *t, uint64_t key); /* NULL: it has nothing here */
 struct tenant *tenant_enter(struct routing *t, uint64_t key, uint64_t now_ns);
 void tenant_leave(struct tenant *t);
 

@@ -16,13 +16,20 @@ static struct tenant *oldest_idle(struct routing *t)
 	return old;
 }
 
-static struct tenant *find_or_make(struct routing *t, uint64_t key)
+struct tenant *tenant_find(const struct routing *t, uint64_t key)
 {
-	struct tenant *n;
-
 	for (unsigned i = 0; i < t->n_tenants; i++)
 		if (t->tenants[i].key == key)
 			return &t->tenants[i];
+	return NULL;
+}
+
+static struct tenant *find_or_make(struct routing *t, uint64_t key)
+{
+	struct tenant *n = tenant_find(t, key);
+
+	if (n)
+		return n;
 	n = t->n_tenants < ROUTER_TENANTS ? &t->tenants[t->n_tenants++] : oldest_idle(t);
 	if (!n)
 		return &t->tenants[0];

@@ -97,6 +97,7 @@ void sup_handoff_routing(const struct conf *conf, struct proc_routing *to)
 	to->hot = from->hot;
 	to->hold = from->hold;
 	to->spread_ns = from->spread_ns;
+	to->keepalive_ns = from->keepalive_ns;
 	to->stale_ns = from->stale_ns;
 	to->reload = from->reload;
 	to->weight[PROC_TERM_LATENCY] = from->weights.latency;

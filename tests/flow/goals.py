@@ -148,14 +148,21 @@ def rss_bytes(pid):
         return next(int(line.split()[1]) << 10 for line in f if line.startswith('VmRSS'))
 
 
+def processor(pid):
+    """Seconds that a process had a processor, seconds that it waited for one, and how often it got one."""
+    with open(f'/proc/{pid}/schedstat', encoding='ascii') as f:
+        ran, waited, times = map(int, f.read().split())
+    return ran / 1e9, waited / 1e9, times
+
+
 def overload(place, factor, seconds, wait_s, settle=4.0):
-    """Arrivals of so many times the capacity; after `settle` seconds the figures of the steady window."""
+    """Arrivals of so many times the capacity; after `settle` seconds the figures of the steady window, but for `in_vain`: of all time."""
     length = lengths(16, 60)
     can = capacity(place, length)
     rate = factor * can / mean_work_s(length, place.decode[0])
     with place.fabric(f'deadlines {{ queue = {round(wait_s * 1000)}ms }}') as f:
         router = f.status()['routers'][0]['pid']
-        before = rss_bytes(router)
+        before, at_first = rss_bytes(router), processor(router)
         asking = subprocess.Popen([sys.executable, HERE / 'refused.py', str(f.port), str(seconds), '0.02'], stdout=subprocess.PIPE, text=True)
         try:
             start, results = run_open(f.port, plan(5, seconds, rate, length))
@@ -164,17 +171,20 @@ def overload(place, factor, seconds, wait_s, settle=4.0):
             asking.kill()
             asking.wait()
         rss = rss_bytes(router) - before
+        ran, stood, times = (b - a for a, b in zip(at_first, processor(router)))
     begin, end = start + settle, start + seconds
     steady = [r for r in results if begin <= r.due]
-    at_once = [r for r in steady if r.status in (429, 503) and r.end - r.sent < wait_s / 2]
+    at_once = [r for r in steady if r.status in (429, 503) and not r.in_vain]
     admitted = [r for r in steady if r not in at_once]
     ms = [x['ms'] for x in refused]
     return {'rate': rate, 'goodput': served(results, begin, end, lambda r: work_s(r.shot, place.decode[0])) / (end - begin) / can,
-            'admitted': len(admitted), 'refused': len(at_once), 'expired': sum(r.status == 429 for r in admitted),
+            'admitted': len(admitted), 'refused': len(at_once), 'expired': sum(r.in_vain for r in admitted),
+            'in_vain': sum(r.in_vain for r in results) / max(1, sum(r.in_vain or r.done for r in results)),
             'broken': sum(not r.done and r.status != 429 for r in admitted),
             'wait_ms': [share([r.waited for r in admitted if r.done], q) for q in (.5, .95, .99)],
             'refusal_ms': [share(ms, q) for q in (.5, .95, .99)], 'refusals': len(ms),
             'beside_ms': [share([x['beside_ms'] for x in refused], q) for q in (.5, .95, .99)],
+            'cpu_us': 1e6 * ran / (len(results) + 2 * len(refused)), 'delay_us': 1e6 * stood / max(1, times),
             'statuses': dict(collections.Counter(x['status'] for x in refused)),
             'retry_after': sorted(x['retry_after'] for x in refused), 'rss_bytes': rss}
 

@@ -32,6 +32,7 @@ class Result:
     end: float = 0
     status: int = 0  # 0: no answer
     done: bool = False  # whole, by its last object
+    in_vain: bool = False  # it was let in, and refused when its time was over
     said: tuple = (0, 0)  # tokens of prompt and answer, by the instance's own count
     headers: dict = dataclasses.field(default_factory=dict)
 
@@ -97,6 +98,7 @@ async def ask(port, shot, due):
             result.first = result.first or time.monotonic()
             tail = (tail + chunk)[-1000:]
         result.done = result.status == 200 and b'"done":true' in tail
+        result.in_vain = result.status == 429 and b'no place became free' in tail
         result.said = tuple(int((re.search(key + rb'":(\d+)', tail) or [0, 0])[1]) for key in (b'prompt_eval_count', b'"eval_count'))
     except (OSError, asyncio.IncompleteReadError):
         pass

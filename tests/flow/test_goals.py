@@ -41,7 +41,7 @@ def overload_faults(r, wait_s):
         'goodput': r['goodput'] >= 0.95 - 0.02 * (PATIENCE > 1),
         'broken': r['broken'] == 0,
         'wait_ms': r['wait_ms'][2] <= 1000 * wait_s + 100 * PATIENCE,
-        'expired': r['expired'] <= 0.2 * r['admitted'],  # let in, and in vain
+        'in_vain': r['in_vain'] <= 0.02,  # let in, and refused at the deadline: from the first request on
         'refusals': r['refusals'] > 50 and set(r['statuses']) == {429},
         'refusal_ms': r['refusal_ms'][1] - r['beside_ms'][1] <= 5 * PATIENCE,
         # What waits is worth two seconds; while little is known yet it may look like more.

@@ -95,7 +95,7 @@ static const char FULL[] =
 	"	environment = {\"OLLAMA_MODELS=/srv/ollama\", \"OLLAMA_DEBUG=1\"}\n"
 	"	fds = 1000\n"
 	"}\n"
-	"routing { selection = basic gpu_awareness = no multi_category = no near = 2.5% hot = 60% hold = 1.5 spread = 20s stale = 1m\n"
+	"routing { selection = basic gpu_awareness = no multi_category = no near = 2.5% hot = 60% hold = 1.5 spread = 20s keepalive = 5s stale = 1m\n"
 	"probe_every = 9 registry = /srv/m.json categories = /srv/c.json classifier = /srv/w reload = route\n"
 	"weights { latency = 1 queue = 2 fit = 0.25 health = 4 feedback = 5 completion = 6 affinity = 7 memory = 0 }\n"
 	"slow { p95 = 90s back = 50% answers = 3 forget = 2m } breaker { failures = 2 pause = 1s longest = 8s trial = 3s }\n"
@@ -125,6 +125,7 @@ static void full_routing(const struct conf_routing *r)
 	SAME(r->weights.fit, 0.25);
 	SAME(r->weights.memory, 0);
 	assert_int_equal(r->slow.p95_ns, 90 * NS_PER_S);
+	assert_int_equal(r->keepalive_ns, 5 * NS_PER_S);
 	SAME(r->slow.back, 0.5);
 	assert_int_equal(r->slow.answers, 3);
 	assert_int_equal(r->breaker.failures, 2);
