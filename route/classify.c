@@ -17,6 +17,9 @@
 #define BRIEF_PIECES    5
 #define BRIEF_SURE_FROM 0.6f
 
+/* A question about a film, a book or a game has to be so many times as likely to be one of harm: most such ask what happens there. */
+#define UNSAFE_OF_WORKS 20.0f
+
 struct classifier {
 	struct pieces *pieces;
 	struct cue_words *words;
@@ -198,16 +201,21 @@ static void probabilities(const float out[CATEGORY_COUNT], float temperature, fl
 
 /* --- the answer --------------------------------------------------------------------------------------------------------------- */
 
-/* What needs no language to be understood. */
-static bool sharp_cue(const struct cues *c)
+/* What needs no language to be understood, or says in the text's own what the network takes it for. */
+static bool sharp_cue(const struct cues *c, enum category likeliest)
 {
+	static const uint8_t GROUP_OF[CATEGORY_COUNT] = {
+		[CATEGORY_GENERAL] = GROUP_COUNT,       [CATEGORY_MATH] = GROUP_MATH,         [CATEGORY_CODE] = GROUP_CODE,
+		[CATEGORY_REASONING] = GROUP_REASONING, [CATEGORY_CREATIVE] = GROUP_CREATIVE, [CATEGORY_NLP] = GROUP_NLP,
+		[CATEGORY_DATA] = GROUP_DATA,           [CATEGORY_SAFETY] = GROUP_SAFETY,
+	};
 	static const enum cue SHARP[] = {CUE_FENCE, CUE_LATEX,     CUE_ARITHMETIC, CUE_EQUATION,
 					 CUE_CALL,  CUE_SEMICOLON, CUE_SNAKE,      CUE_CODE_1};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(SHARP); i++)
 		if (cue_has(c, SHARP[i]))
 			return true;
-	return false;
+	return GROUP_OF[likeliest] < GROUP_COUNT && c->group[GROUP_OF[likeliest]] > 0;
 }
 
 static uint64_t tags_of(const struct cues *c, enum category category)
@@ -229,6 +237,14 @@ static bool repeats(const struct piece_set *set)
 	return set->cut >= CLASSIFY_PIECES / 2 && set->count * 8 <= set->cut;
 }
 
+static bool is_unsafe(const struct weights *w, const struct classify_result *r)
+{
+	bool of_works = cue_has(&r->cues, CUE_WORK_1) && cue_has(&r->cues, CUE_END_QUESTION);
+	float p = r->probability[CATEGORY_SAFETY], from = w->unsafe_from;
+
+	return p * (1 - from) >= from * (1 - p) * (of_works ? UNSAFE_OF_WORKS : 1);
+}
+
 static void answer_make(const struct weights *w, const struct piece_set *set, struct classify_result *r)
 {
 	enum category best = CATEGORY_GENERAL;
@@ -238,10 +254,10 @@ static void answer_make(const struct weights *w, const struct piece_set *set, st
 			best = (enum category)k;
 	r->likeliest = r->category = best;
 	r->confidence = r->probability[best];
-	r->unsafe = r->probability[CATEGORY_SAFETY] >= w->unsafe_from;
+	r->unsafe = is_unsafe(w, r);
 	if (r->confidence < w->abstain_below || (set->cut <= BRIEF_PIECES && r->confidence < BRIEF_SURE_FROM))
 		r->doubt = DOUBT_UNSURE;
-	else if (r->cues.foreign && !sharp_cue(&r->cues))
+	else if (r->cues.foreign && !sharp_cue(&r->cues, best))
 		r->doubt = DOUBT_FOREIGN;
 	if (repeats(set)) {
 		r->doubt = DOUBT_REPEATS;

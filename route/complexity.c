@@ -40,10 +40,12 @@ static float group_score(const struct cues *c, unsigned i)
 float complexity_score(const struct cues *c, unsigned category)
 {
 	float score = category < CATEGORY_COUNT ? BASE[category] : 0;
+	bool asks_more = c->group[GROUP_HARD] || c->group[GROUP_MIDDLE]; /* "what is the role of" is no "what is" */
 
 	for (unsigned i = 0; i < ARRAY_SIZE(CUES); i++)
 		score += cue_has(c, CUES[i].cue) ? CUES[i].add : 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(GROUPS); i++)
-		score += group_score(c, i);
+		if (GROUPS[i].first > 0 || !asks_more)
+			score += group_score(c, i);
 	return score < 0 ? 0 : score > 1 ? 1 : score;
 }

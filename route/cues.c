@@ -27,6 +27,15 @@ static const char *const GROUP_WORDS[] = {
 #undef WORDS
 };
 
+static const struct {
+	enum cue_group group;
+	const char *words;
+} LANGUAGES[] = {
+#define LANGUAGE(id, words) {GROUP_##id, words},
+#include "route/cue_languages.def"
+#undef LANGUAGE
+};
+
 static const char *const TAG_WORDS[] = {
 #define TAG(id, name, category, words) [TAG_##id] = words,
 #include "route/tags.def"
@@ -63,6 +72,8 @@ static const struct {
 	{GROUP_CHAT, CUE_CHAT_1, CUE_COUNT, CUE_COUNT},
 	{GROUP_PERSON, CUE_PERSON, CUE_COUNT, CUE_COUNT},
 	{GROUP_GIVEN, CUE_IMPERATIVE_TEXT, CUE_COUNT, CUE_COUNT},
+	{GROUP_WORK, CUE_WORK_1, CUE_WORK_2, CUE_COUNT},
+	{GROUP_CARE, CUE_CARE_1, CUE_CARE_2, CUE_COUNT},
 };
 
 /* The opening word decides, with the one after it. */
@@ -124,15 +135,31 @@ uint32_t cue_list_checksum(void)
 
 /* --- the word lists ------------------------------------------------------------------------------------------------------------ */
 
+/* As a prompt's words are made, so that an entry may be written as people write it. */
+static uint64_t entry_hash(const char *p, size_t n)
+{
+	struct text_walk walk;
+	struct text_word word;
+	uint64_t hash = 0;
+	unsigned parts = 0;
+
+	text_walk_init(&walk, p, n);
+	while (text_walk_next(&walk, &word)) {
+		uint64_t h = hash_bytes(word.bytes, word.len);
+
+		if (word.bytes[0] == '_')
+			continue;
+		hash = parts++ ? hash_pair(hash, h) : h;
+	}
+	BUG_ON(parts < 1 || parts > 2);
+	return hash;
+}
+
 static void word_add(struct cue_words *w, const char *p, size_t n, struct meaning m)
 {
-	const char *join = memchr(p, '_', n);
-	size_t first = join ? (size_t)(join - p) : n;
-	uint64_t hash = hash_bytes(p, first);
+	uint64_t hash = entry_hash(p, n);
 	unsigned i;
 
-	if (join)
-		hash = hash_pair(hash, hash_bytes(join + 1, n - first - 1));
 	for (i = slot_of(hash); w->hash[i] && w->hash[i] != hash; i = (i + 1) % SLOTS)
 		;
 	if (!w->hash[i]) {
@@ -163,6 +190,8 @@ int cue_words_create(struct cue_words **out, struct why *why)
 		return why_set(why, -ENOMEM, "no memory for the lists of words");
 	for (unsigned i = 0; i < GROUP_COUNT; i++)
 		words_add(w, GROUP_WORDS[i], (struct meaning){.groups = 1ULL << i});
+	for (unsigned i = 0; i < ARRAY_SIZE(LANGUAGES); i++)
+		words_add(w, LANGUAGES[i].words, (struct meaning){.groups = 1ULL << LANGUAGES[i].group});
 	for (unsigned i = 0; i < TAG_COUNT; i++)
 		words_add(w, TAG_WORDS[i], (struct meaning){.tags = 1ULL << i});
 	*out = w;

@@ -10,6 +10,11 @@ from forms import CATEGORIES
 K = len(CATEGORIES)
 SAFETY = CATEGORIES.index('safety-risk')
 GENERAL = CATEGORIES.index('general')
+OF_WORKS = 20  # times as likely has a question about a work to be
+# What needs no language, and which cue says so of each category: sharp_cue() of route/classify.c.
+SHARP = ['code fence', 'LaTeX', 'arithmetic between numbers', 'an equation', 'a call: name(', 'statements ended by ;', 'snake_case', 'a word of programming']
+NAMED = {'math': 'a word of mathematics', 'code': 'a word of programming', 'reasoning': 'a word of logic', 'creative': 'a word of fiction',
+         'nlp': 'a word of text work', 'data': 'a word of data work', 'safety-risk': 'a word of harm'}
 
 
 def probabilities(z, temperature=1.0):
@@ -29,6 +34,17 @@ def calibration_error(confidence, right, bins=10):
     return sum(len(b) / len(order) * abs(confidence[b].mean() - right[b].mean()) for b in np.array_split(order, bins))
 
 
+def cue(m, name):
+    return m.cues[:, m.cue_names.index(name)] > 0
+
+
+def safety_odds(m, logits, temperature):
+    """Log-odds of safety-risk, as the flag sees them: route/classify.c, UNSAFE_OF_WORKS."""
+    p = np.clip(probabilities(logits, temperature)[:, SAFETY], 1e-9, 1 - 1e-9)
+    of_works = cue(m, 'a film, book or game, or what is in one') & cue(m, 'ends with a question mark')
+    return np.log(p / (1 - p)) - np.log(OF_WORKS) * of_works
+
+
 def judged(m, logits):
     dev = (m.set == 'dev') & np.isfinite(logits[:, 0])
     return dev, dev & ~np.isin(m.source, list(sources.NOT_TOPICAL))
@@ -46,8 +62,8 @@ def calibrate(m, logits):
         value = f1(y, answer)[1]
         if value >= best - 1e-9:
             best, abstain = value, below
-    harmless = probabilities(logits[dev & (m.y != SAFETY)], temperature)[:, SAFETY]
-    return {'temperature': float(temperature), 'abstain_below': float(abstain), 'unsafe_from': float(np.quantile(harmless, 0.97))}
+    harmless = safety_odds(m, logits, temperature)[dev & (m.y != SAFETY)]
+    return {'temperature': float(temperature), 'abstain_below': float(abstain), 'unsafe_from': float(1 / (1 + np.exp(-np.quantile(harmless, 0.97))))}
 
 
 def line(name, y, z, limits):
@@ -67,6 +83,32 @@ def confusion(y, a):
             print(f'{CATEGORIES[k]:12s}' + ''.join(f'{((y == k) & (a == j)).sum():10d}' for j in range(K)))
 
 
+def safety(m, logits, dev, limits):
+    odds = safety_odds(m, logits, limits['temperature'])
+    risk = odds >= np.log(limits['unsafe_from'] / (1 - limits['unsafe_from']))
+    unsafe, contrast = dev & (m.y == SAFETY), m.source == 'coconot-contrast'
+    more = (m.source == 'coconot-contrast-full') & np.isfinite(logits[:, 0])
+    print(f'\nsafety flag from {limits["unsafe_from"]:.3f}: finds {risk[unsafe].mean():.3f}, false alarms {risk[dev & (m.y != SAFETY)].mean():.3f}'
+          f' (of coconot-contrast {risk[contrast].mean():.3f}, of what the pool has of it {risk[more].mean():.3f})')
+    others = dev & (m.y != SAFETY) & ~contrast
+    least = np.quantile(odds[others], 0.97)
+    print(f'  were coconot-contrast no part of the harmless: finds {(odds[unsafe] >= least).mean():.3f}')
+    print('  finds ' + ', '.join(f'{s} {risk[unsafe & (m.source == s)].mean():.2f}' for s in sorted(set(m.source[unsafe]))))
+
+
+def foreign(m, logits, limits):
+    """Mainly outside ASCII: general, unless a cue is sharp."""
+    rows = np.where(cue(m, 'mainly outside ASCII') & np.isfinite(logits[:, 0]) & (m.y >= 0))[0]
+    p, y = probabilities(logits[rows], limits['temperature']), m.y[rows]
+    a, sharp = p.argmax(1), np.any([cue(m, n)[rows] for n in SHARP], axis=0)
+    named = np.array([CATEGORIES[k] in NAMED and cue(m, NAMED[CATEGORIES[k]])[i] for k, i in zip(a, rows)])
+    print(f'\nmainly outside ASCII: {len(rows)} of the pool, by their weak labels')
+    for name, heard in (('the network alone', sharp | True), ('without words of other languages', sharp), ('as served', sharp | named)):
+        answer = np.where((p.max(1) < limits['abstain_below']) | ~heard, GENERAL, a)
+        other = answer != GENERAL
+        print(f'  {name:34s} right {np.mean(answer == y):.3f}, other than general {other.mean():.3f}, of these right {np.mean(answer[other] == y[other]):.3f}')
+
+
 def table(m, logits, limits):
     dev, topical = judged(m, logits)
     print('\nwhole families of sources left out of dev and pool (dolly-15k and dabench always in training, not scored)')
@@ -81,11 +123,8 @@ def table(m, logits, limits):
     print(f'  with doubt answered as general (below {limits["abstain_below"]:.2f}, {(p.max(1) < limits["abstain_below"]).mean():.3f} of prompts): '
           f'macro-F1 {f1(y, answer)[1]:.3f}')
     confusion(y, p.argmax(1))
-    risk = probabilities(logits[dev], limits['temperature'])[:, SAFETY] >= limits['unsafe_from']
-    unsafe = m.y[dev] == SAFETY
-    contrast = m.source[dev] == 'coconot-contrast'
-    print(f'\nsafety flag from {limits["unsafe_from"]:.3f}: finds {risk[unsafe].mean():.3f}, false alarms {risk[~unsafe].mean():.3f}'
-          f' (of coconot-contrast {risk[contrast].mean():.3f})')
+    safety(m, logits, dev, limits)
+    foreign(m, logits, limits)
     print('\nper source, left out' + ' ' * 16 + 'n  right  most frequent answers')
     for s in sorted(set(m.source[dev])) + sorted(set(m.source[pool])):
         rows = (m.source == s) & np.isfinite(logits[:, 0]) & (m.y >= 0)
