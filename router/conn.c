@@ -106,7 +106,6 @@ void conn_close(struct conn *c, bool reset)
 		setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 	}
 	close(c->io.fd);
-	c->io.fd = -1;
 	loop_io_forget(&c->io);
 }
 

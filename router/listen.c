@@ -98,8 +98,10 @@ void listen_measure(struct router *r)
 void listen_stop(struct router *r)
 {
 	pause_listening(r, true);
-	for (unsigned i = 0; i < r->n_listeners; i++)
+	for (unsigned i = 0; i < r->n_listeners; i++) {
 		close(r->listeners[i].io.fd);
+		loop_io_forget(&r->listeners[i].io);
+	}
 	r->n_listeners = 0;
 }
 

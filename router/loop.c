@@ -31,8 +31,11 @@ void loop_io_init(struct loop_io *io, struct loop *l, int fd, void (*ready)(stru
 int loop_io_watch(struct loop_io *io, uint32_t events)
 {
 	struct epoll_event ev = {.events = events, .data.ptr = io};
+	int rc = epoll_ctl(io->loop->fd, io->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, io->fd, &ev);
 
-	if (epoll_ctl(io->loop->fd, io->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, io->fd, &ev))
+	if (rc && errno == EEXIST) /* it could not be taken out before */
+		rc = epoll_ctl(io->loop->fd, EPOLL_CTL_MOD, io->fd, &ev);
+	if (rc)
 		return -errno;
 	io->events = events;
 	return 0;
@@ -42,14 +45,14 @@ void loop_io_unwatch(struct loop_io *io)
 {
 	struct epoll_event unused = {0};
 
-	if (io->events)
-		(void)epoll_ctl(io->loop->fd, EPOLL_CTL_DEL, io->fd, &unused);
+	(void)epoll_ctl(io->loop->fd, EPOLL_CTL_DEL, io->fd, &unused); /* where that fails loop_turn() tries again */
 	io->events = 0;
 }
 
 void loop_io_forget(struct loop_io *io)
 {
 	io->events = 0;
+	io->fd = -1;
 }
 
 /* --- timers ----------------------------------------------------------------------------------------------------------------------- */
@@ -105,8 +108,10 @@ int loop_turn(struct loop *l)
 		struct loop_io *io = l->events[i].data.ptr;
 
 		clock_hold();
-		if (io->events) /* else it was closed while another one was served */
+		if (io->events)
 			io->ready(io, l->events[i].events);
+		else if (io->fd >= 0) /* else it was closed while another one was served */
+			loop_io_unwatch(io);
 	}
 	if (n <= 0)
 		clock_hold();

@@ -26,7 +26,7 @@ struct loop {
 
 /* A descriptor; it stays its owner's.  Edge-triggered where its owner asks for EPOLLET. */
 struct loop_io {
-	int fd;
+	int fd;          /* -1: closed */
 	uint32_t events; /* asked for; 0: not watched */
 	struct loop *loop;
 	void (*ready)(struct loop_io *io, uint32_t events); /* EPOLL* */
@@ -41,7 +41,7 @@ void loop_io_init(struct loop_io *io, struct loop *l, int fd, void (*ready)(stru
 int loop_io_watch(struct loop_io *io, uint32_t events);
 /* Hear of nothing any more. */
 void loop_io_unwatch(struct loop_io *io);
-/* The same for one whose descriptor is closed now, which takes it out of the kernel's list. */
+/* The same for one whose descriptor is closed now, which takes it out of the kernel's list; fd becomes -1. */
 void loop_io_forget(struct loop_io *io);
 
 /* Once, at `due_ns` or up to a millisecond later; a time set before is replaced.  Times mostly grow: one that is before many others is

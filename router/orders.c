@@ -170,6 +170,7 @@ static void lost(struct router *r)
 	}
 	loop_io_unwatch(&r->orders_io);
 	close(r->orders);
+	loop_io_forget(&r->orders_io);
 	r->orders = -1;
 	r->rehello_ns = 0;
 }
@@ -227,6 +228,7 @@ void orders_stop(struct router *r)
 	if (r->orders >= 0) {
 		loop_io_unwatch(&r->orders_io);
 		close(r->orders);
+		loop_io_forget(&r->orders_io);
 	}
 	r->count = &r->spare;
 	shm_reader_close(&r->board);

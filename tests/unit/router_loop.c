@@ -73,6 +73,11 @@ static void timers_fire_in_the_order_of_their_times(void **state)
 
 /* --- descriptors ------------------------------------------------------------------------------------------------------------------ */
 
+static void on_pulse(struct loop_timer *t)
+{
+	loop_timer_set(&loop, t, clock_after_ns(clock_now_ns(), 10 * NS_PER_MS));
+}
+
 static struct loop_io pair[2];
 static unsigned told;
 
@@ -103,6 +108,37 @@ static void one_that_is_taken_away_is_not_told_in_the_same_turn(void **state)
 	assert_int_equal(told, 1);
 	for (unsigned i = 0; i < 2; i++)
 		close(pair[i].fd);
+}
+
+static void one_that_could_not_be_taken_away_is_not_told_either_and_comes_back(void **state)
+{
+	struct loop_timer turns = {.fire = on_pulse}; /* no turn waits for ever */
+	int fds[2], epoll = loop.fd;
+	struct epoll_event ev;
+
+	(void)state;
+	told = 0;
+	pair[1] = (struct loop_io){.fd = -1, .loop = &loop};
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	loop_io_init(&pair[0], &loop, fds[0], on_ready);
+	assert_int_equal(loop_io_watch(&pair[0], EPOLLIN), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	loop.fd = -1; /* epoll_ctl() fails */
+	loop_io_unwatch(&pair[0]);
+	loop.fd = epoll;
+	assert_int_equal(epoll_wait(epoll, &ev, 1, 0), 1); /* it is still there */
+	assert_int_equal(loop_io_watch(&pair[0], EPOLLIN), 0);
+	loop_timer_set(&loop, &turns, clock_now_ns());
+	assert_int_equal(loop_turn(&loop), 0);
+	assert_int_equal(told, 1);
+	loop.fd = -1;
+	loop_io_unwatch(&pair[0]);
+	loop.fd = epoll;
+	assert_int_equal(loop_turn(&loop), 0);
+	assert_int_equal(told, 1);
+	assert_int_equal(epoll_wait(epoll, &ev, 1, 0), 0); /* the loop has made up for it */
+	close(fds[0]);
+	close(fds[1]);
 }
 
 /* --- connections ------------------------------------------------------------------------------------------------------------------ */
@@ -168,11 +204,6 @@ static void serve_until(const bool *done)
 	while (!*done && clock_now_ns() < end)
 		assert_int_equal(loop_turn(&loop), 0);
 	assert_true(*done);
-}
-
-static void on_pulse(struct loop_timer *t)
-{
-	loop_timer_set(&loop, t, clock_after_ns(clock_now_ns(), 10 * NS_PER_MS));
 }
 
 static void bytes_and_end_that_come_at_once_are_all_read(void **state)
@@ -257,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(timers_fire_in_the_order_of_their_times, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_is_taken_away_is_not_told_in_the_same_turn, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_could_not_be_taken_away_is_not_told_either_and_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_and_end_that_come_at_once_are_all_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_came_during_a_pause_is_read_after_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_reader_gets_everything, setup, teardown),
