@@ -294,7 +294,7 @@ def ollama_killed():
 def watchdog():
     """the supervisor stopped with SIGSTOP: systemd ends and restarts it in WatchdogSec + RestartSec, and serving goes on meanwhile"""
     before, restarts = pids(settled()), int(show('NRestarts'))
-    with Load(short=1, streams=1) as load:
+    with Load(short=1, streams=1, pause_s=0.3) as load:
         old, t0 = main_pid(), time.monotonic()
         kill(old, sig=signal.SIGSTOP)
         wait_for(lambda: main_pid() not in (0, old), 'a new supervisor', WATCHDOG_S + PATIENCE)
