@@ -394,7 +394,7 @@ static void lanes_look(struct router *r, uint64_t now_ns)
 		lane_refresh(r, m, now_ns);
 		if (!l->slots.bits[0] || r->conf.routing.spread_ns)
 			lane_look(r, m, now_ns);
-		else
+		if (l->slots.bits[0])
 			strays_look(r, m, now_ns);
 	}
 }

@@ -334,8 +334,10 @@ def test_what_only_a_cold_instance_may_do_is_loaded_there(pair):
     assert f.answer(f.asks(CODE)) == (200, 'b')
 
 
-def test_a_tag_that_nobody_has_any_more_is_given_up(pair):
+@pytest.mark.parametrize('spread', ['off', '1h'])
+def test_a_tag_that_nobody_has_any_more_is_given_up(pair, spread):
     f = pair
+    assert f.reload(f'\tspread = {spread}\n').returncode == 0
     for name in ('a', 'b'):
         f.ctl('warm', name, GENERAL, '--wait')
     for n in range(2):
