@@ -159,7 +159,7 @@ RACE_BIN  := $(patsubst tests/race/%.c,$(B)/race/%,$(sort $(wildcard tests/race/
 TEST_LIBS := probes route http conf ctl shm proc base
 TEST_EXT  := -lcmocka -levent_core -lcurl -ljson-c -lsystemd -lm -lpthread
 # The objects of a program that decide and hold no main(): the unit tests of that folder (FOLDER_*.c) link them too.
-PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard supervisor/life.c supervisor/state.c worker/life.c worker/catalog.c worker/judge.c tools/tsactl/words.c tools/tsactl/symptoms.c \
+PURE_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard supervisor/life.c supervisor/state.c worker/life.c worker/catalog.c worker/judge.c tools/tsactl/words.c tools/tsactl/text.c tools/tsactl/symptoms.c \
 	router/model.c router/origin.c router/progress.c router/carry.c router/loop.c router/conn.c))
 pure_of    = $(foreach o,$(PURE_OBJS),$(if $(findstring /$(firstword $(subst _, ,$(1)))/,$(o)),$(o))) \
 	$(if $(filter router_models,$(1)),$(B)/obj/router/models.o) # the test brings what that needs of router/learn.c

@@ -68,13 +68,42 @@ const char *text_iso(uint64_t wall_ns, char *buf, size_t size)
 	return buf;
 }
 
+/* Length of the well-formed UTF-8 character at `at` if a terminal only shows it, 0 otherwise; `at` ends with a NUL. */
+static size_t char_bytes(const char *at)
+{
+	const unsigned char *p = (const unsigned char *)at;
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	/* What is longer than it need be, a surrogate, beyond Unicode, or a control character of two bytes shows in the second byte. */
+	unsigned char low = p[0] == 0xf0 ? 0x90 : p[0] == 0xe0 || p[0] == 0xc2 ? 0xa0 : 0x80;
+	unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+
+	if (n == 1)
+		return !iscntrl(p[0]);
+	if (n && (p[1] < low || p[1] > high))
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
 const char *text_clean(const char *from, char *buf, size_t size)
 {
-	size_t i = 0;
+	size_t at = 0;
 
-	for (; from[i] && i + 1 < size; i++)
-		buf[i] = iscntrl((unsigned char)from[i]) ? '?' : from[i];
-	buf[i] = 0;
+	while (*from) {
+		size_t n = char_bytes(from), step = n ? n : 1;
+
+		if (at + step >= size)
+			break;
+		if (n)
+			memcpy(buf + at, from, n);
+		else
+			buf[at] = '?';
+		at += step;
+		from += step;
+	}
+	buf[at] = 0;
 	return buf;
 }
 

@@ -131,7 +131,8 @@ const char *text_span(uint64_t ns, char *buf, size_t size); /* "3d4h", "12s", "3
 const char *text_bytes(uint64_t bytes, char *buf, size_t size);
 const char *text_when(uint64_t wall_ns, char *buf, size_t size);  /* local time */
 const char *text_iso(uint64_t wall_ns, char *buf, size_t size);   /* UTC */
-const char *text_clean(const char *from, char *buf, size_t size); /* control bytes become ? */
+/* What is no UTF-8, and what a terminal would obey, becomes '?'; what does not fit is left out, never half of a character. */
+const char *text_clean(const char *from, char *buf, size_t size);
 
 enum tone { TONE_PLAIN = 0, TONE_GOOD, TONE_WARN, TONE_BAD, TONE_DIM, TONE_HEAD };
 bool tone_on(void);
