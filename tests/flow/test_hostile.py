@@ -14,7 +14,7 @@ import sys
 
 import pytest
 from fabric import ROOT, Fabric, get
-from rawhttp import run_all, talk
+from rawhttp import Broken, run_all, talk
 
 HOSTILE = ROOT / 'tests' / 'hostile'
 sys.path.insert(0, str(HOSTILE))
@@ -189,13 +189,11 @@ def moody(talks):
     return len({str(verdict(t)[:2]) for t in talks}) > 1
 
 
-def test_published_suites(front):
-    if not SUITES.exists():
-        pytest.skip(f'no {SUITES}; TSA_SHARED names the folder that holds data/hostile')
+def suites_are_judged_as_known(front, parallel, quiet):
     before = len(front.inferences())
-    results = list(send_all(front, suite_cases(), lambda c: None, parallel=250, quiet=1.5))
+    results = list(send_all(front, suite_cases(), lambda c: None, parallel=parallel, quiet=quiet))
     sent = [t for _, talks in results for t in talks]
-    # Who differs with the cuts is heard again by a client that has time: 250 at once may take a late answer for none.
+    # Who differs with the cuts is heard again by a client that has time: many at once may take a late answer for none.
     again = list(send_all(front, [c for c, talks in results if moody(talks)], lambda c: None, parallel=8, quiet=10))
     sent += [t for _, talks in again for t in talks]
     results = list({**dict(results), **dict(again)}.items())
@@ -209,3 +207,15 @@ def test_published_suites(front):
         (HOSTILE / 'differs.txt').write_text(text)
     assert text == (HOSTILE / 'differs.txt').read_text()
     assert {n for n, says, *_ in differences(results) if says == 'reject'} == set(REASONS)
+
+
+def test_published_suites(front):
+    """Many at a time, and where that went wrong once more by clients that have time: a late answer is not to be taken for none."""
+    if not SUITES.exists():
+        pytest.skip(f'no {SUITES}; TSA_SHARED names the folder that holds data/hostile')
+    try:
+        suites_are_judged_as_known(front, 250, 1.5)
+    except (AssertionError, Broken) as e:
+        print(f'again, with time: {str(e)[:500]}')
+        front.fabric.wait_balance(20)
+        suites_are_judged_as_known(front, 100, 4)

@@ -120,7 +120,7 @@ def leave(port, how, rnd):
     """One client that wants an answer and leaves."""
     prompt = 'x' * 800 if how == IN_PROMPT else ''
     with send(port, f'sim:tokens=12 sim:delay=40ms {prompt}') as s:
-        s.settimeout(20)
+        s.settimeout(60)
         if how == HALF_CLOSE:
             time.sleep(rnd.choice((0, 0.002, 0.05)))
             s.shutdown(socket.SHUT_WR)
