@@ -116,11 +116,11 @@ def send(port, text, model=MODEL, **more):
 AT_ONCE, SOON, IN_PROMPT, IN_STREAM, HALF_CLOSE = range(5)
 
 
-def leave(port, how, rnd):
+def leave(port, how, rnd, patience):
     """One client that wants an answer and leaves."""
     prompt = 'x' * 800 if how == IN_PROMPT else ''
     with send(port, f'sim:tokens=12 sim:delay=40ms {prompt}') as s:
-        s.settimeout(60)
+        s.settimeout(patience)
         if how == HALF_CLOSE:
             time.sleep(rnd.choice((0, 0.002, 0.05)))
             s.shutdown(socket.SHUT_WR)
@@ -134,14 +134,14 @@ def leave(port, how, rnd):
             time.sleep(rnd.choice((0.0005, 0.001, 0.003, 0.01, 0.03, 0.1)))
 
 
-def leave_all(port, n, seed, hows=(AT_ONCE, SOON, IN_PROMPT, IN_STREAM, HALF_CLOSE), parallel=60):
+def leave_all(port, n, seed, hows=(AT_ONCE, SOON, IN_PROMPT, IN_STREAM, HALF_CLOSE), parallel=60, patience=60):
     gate, bad = threading.Semaphore(parallel), []
 
     def one(i):
         rnd = random.Random(seed * 100003 + i)
         with gate:
             try:
-                leave(port, rnd.choice(hows), rnd)
+                leave(port, rnd.choice(hows), rnd, patience)
             except TimeoutError as e:
                 bad.append(e)
             except OSError:
@@ -168,7 +168,7 @@ def test_a_thousand_clients_leave_and_neither_a_descriptor_nor_a_place_stays_beh
     wait_for(lambda: len(os.listdir(f'/proc/{s.pid}/fd')) <= before + 16, 10, 'only pooled connections stay')
     counted = f.wait_balance()
     assert counted['aborted'] > 500, counted
-    leave_all(s.port, 200, seed=2, hows=(AT_ONCE, IN_STREAM))
+    leave_all(s.port, 200, seed=2, hows=(AT_ONCE, IN_STREAM), patience=5)
     wait_for(lambda: stats(s.port)['leaked_fds'] > 0 and runner(s.port)['slots_lost'] > 0, 20, 'direct clients leave both behind')
 
 
