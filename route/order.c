@@ -324,6 +324,11 @@ enum order_refusal order_add(struct order *o, struct order_item *x, uint64_t now
 	x->latest_ns = x->deadline_ns == CLOCK_NEVER || p.never ? CLOCK_NEVER : x->deadline_ns - (uint64_t)(p.ahead_ns + p.more_ns);
 	x->charged = 0;
 	x->key = key_of(o, x, now_ns);
+	/* What was silent before had nothing to do. */
+	if (!o->n) {
+		o->drained_ns = now_ns;
+		o->begun = true;
+	}
 	link_item(o, x, f);
 	return ORDER_REFUSE_NONE;
 }
@@ -585,10 +590,11 @@ void order_drained(struct order *o, uint64_t work_ns, uint64_t now_ns)
 {
 	double span = now_ns > o->drained_ns ? (double)(now_ns - o->drained_ns) : 0;
 	double left = exp(-span / DRAIN_TAU_NS);
-	bool first = !o->drained_ns;
+	bool first = o->begun;
 
 	o->drained_ns = now_ns;
-	/* Without a queue the rate is that of the demand, not of the service. */
+	o->begun = false;
+	/* Without a queue the rate is that of the demand, not of the service; and who ends first was at work before the queue began. */
 	if (first || !o->n)
 		return;
 	o->drain_ns = o->drain_ns * left + (double)work_ns;

@@ -140,7 +140,8 @@ struct order {
 	double drain_ns; /* expected work finished, decayed */
 	double drain_n;
 	double drain_span_ns;
-	uint64_t drained_ns;
+	uint64_t drained_ns; /* when a place was given back last, or when the queue began */
+	bool begun;          /* the queue began after that */
 	uint16_t places[ORDER_SLOTS]; /* of each instance: the caller sets them with order_places() */
 };
 

@@ -663,6 +663,29 @@ static void retry_after_follows_the_drain(void **state)
 	assert_in_range(order_retry_after_s(&o, now), 1, 5);
 }
 
+/* A rush after a quiet hour: that nothing ended in the hour says nothing of how fast places become free. */
+static void retry_after_forgets_the_quiet_before(void **state)
+{
+	uint64_t now = NS_PER_S;
+
+	(void)state;
+	add(0, 0, 0, 2 * NS_PER_S, now);
+	for (unsigned i = 0; i < 3; i++)
+		order_drained(&o, 2 * NS_PER_S, now += 2 * NS_PER_S);
+	order_remove(&o, &items[0]);
+	order_drained(&o, 2 * NS_PER_S, now += 2 * NS_PER_S);
+	now += 3600 * NS_PER_S;
+	for (unsigned i = 0; i < 20; i++)
+		add(i, 0, 0, 2 * NS_PER_S, now);
+	assert_in_range(order_retry_after_s(&o, now), 40, 44);
+	order_drained(&o, 2 * NS_PER_S, now += NS_PER_S);
+	assert_in_range(order_retry_after_s(&o, now), 40, 44);
+	order_drained(&o, 2 * NS_PER_S, now += 2 * NS_PER_S);
+	assert_in_range(order_retry_after_s(&o, now), 40, 44);
+	/* In a queue silence does count. */
+	assert_int_equal(order_retry_after_s(&o, now + 3600 * NS_PER_S), 120);
+}
+
 static void put_back_keeps_the_place(void **state)
 {
 	(void)state;
@@ -837,6 +860,7 @@ int main(void)
 		cmocka_unit_test_setup(one_tenant_leaves_room_for_others, fresh),
 		cmocka_unit_test_setup(one_that_is_pressed_takes_the_turn, fresh),
 		cmocka_unit_test_setup(retry_after_follows_the_drain, fresh),
+		cmocka_unit_test_setup(retry_after_forgets_the_quiet_before, fresh),
 		cmocka_unit_test_setup(put_back_keeps_the_place, fresh),
 		cmocka_unit_test_setup(azure_conversation_trace, fresh),
 	};
