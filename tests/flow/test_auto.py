@@ -385,9 +385,12 @@ def test_explain_a_request(fleet):
     assert said['auto'] and said['category'] == 'code' and said['decision']['model'] == CODER and said['decision']['winner'] == headers['x-tsa-instance']
     assert said['decision']['reason'] == headers['x-tsa-route-reason']
     assert headers['x-tsa-request-id'] in fleet.ctl('explain', '--request', headers['x-tsa-request-id']).stdout
-    for unknown in ('0123456789abcdef', 'nonsense', '0'):
-        r = fleet.ctl('explain', '--request', unknown, check=False)
-        assert r.returncode == 1 and 'no router remembers' in r.stderr
+    r = fleet.ctl('explain', '--request', '0123456789abcdef', check=False)
+    assert r.returncode == 1 and 'no router remembers' in r.stderr
+    for malformed in ('nonsense', '0', '0123456789abcdeg'):
+        r = fleet.ctl('explain', '--request', malformed, check=False)
+        assert r.returncode == 2 and 'is no id of a request' in r.stderr
+    assert fleet.ctl('explain', '', check=False).returncode == 2
     assert fleet.ctl('explain', check=False).returncode == 2
     assert fleet.ctl('explain', '--request', '1', 'and a prompt', check=False).returncode == 2
 

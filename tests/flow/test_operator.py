@@ -168,6 +168,14 @@ def test_two_routers_share_the_port_and_the_places(sims, fabrics):
     assert results == [200] * 30 and max(peak) - 1 <= 2
 
 
+def test_wait_ready_answers_a_wrong_name_at_once(pair):
+    _, f = pair
+    r = f.ctl('wait', 'ready', 'nobody', '--timeout', '60s', check=False)
+    assert r.returncode == 1 and 'there is no instance "nobody"; write i0 or i1' in r.stderr
+    r = f.ctl('wait', 'ready', 'i', '--timeout', '60s', check=False)
+    assert r.returncode == 1 and '"i" may mean i0 or i1' in r.stderr
+
+
 def test_wait_ready_times_out_with_its_own_status(tmp_path):
     p = Process([BUILD / 'tsad', '--listen', f'127.0.0.1:{free_port()}', '--adopt', 'http://127.0.0.1:9', '--state', tmp_path / 's'], tmp_path / 'log')
     try:

@@ -5,7 +5,9 @@
 
 #include "tools/tsactl/tsactl.h"
 
-#define PROMPT_MOST 1200 /* no more of it is looked at */
+#define PROMPT_MOST  1200 /* no more of it is looked at */
+#define ID_DIGITS    16
+#define TERMS_A_LINE 4 /* fits into 80 columns */
 
 static const char *text_of(struct json_object *o, const char *key)
 {
@@ -99,14 +101,14 @@ static void terms_print(struct json_object *instance, struct json_object *weight
 {
 	struct json_object *terms = part_of(instance, "terms");
 	struct json_object_iterator at, end;
+	unsigned n = 0;
 
 	if (!terms)
 		return;
-	printf("    ");
 	end = json_object_iter_end(terms);
-	for (at = json_object_iter_begin(terms); !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
-		printf(" %s %.2f×%.2f", json_object_iter_peek_name(&at), json_object_get_double(json_object_iter_peek_value(&at)),
-		       real_of(weights, json_object_iter_peek_name(&at)));
+	for (at = json_object_iter_begin(terms); !json_object_iter_equal(&at, &end); json_object_iter_next(&at), n++)
+		printf("%s %s %.2f×%.2f", n % TERMS_A_LINE ? "" : n ? "\n    " : "    ", json_object_iter_peek_name(&at),
+		       json_object_get_double(json_object_iter_peek_value(&at)), real_of(weights, json_object_iter_peek_name(&at)));
 	printf("\n");
 }
 
@@ -174,8 +176,11 @@ int run_explain(const struct options *o, const struct command *c, const char *co
 	struct answer *answer;
 	int rc;
 
-	if ((n == 1) == (o->request != NULL))
+	if ((n == 1 && *words[0]) == (o->request != NULL))
 		return complain(o, EXIT_USAGE, "write tsactl explain \"PROMPT\", or tsactl explain --request ID");
+	if (o->request && (strlen(o->request) != ID_DIGITS || o->request[strspn(o->request, "0123456789abcdefABCDEF")]))
+		return complain(o, EXIT_USAGE, "\"%s\" is no id of a request; write the 16 hexadecimal digits of an answer's X-TSA-Request-Id",
+				o->request);
 	answer = calloc(1, sizeof(*answer));
 	if (!answer)
 		return complain(o, EXIT_REFUSED, "there is no memory");

@@ -148,12 +148,18 @@ static int goal_any(const struct view *v, struct why *why)
 static int goal_one(const struct view *v, const char *name, struct why *why)
 {
 	const char *names[SHM_SLOTS];
+	char list[300];
 	unsigned at;
+	int rc;
 
 	for (unsigned i = 0; i < v->n_slots; i++)
 		names[i] = v->slots[i].owner.name;
-	if (words_match(name, names, v->n_slots, &at) < 0)
-		return why_set(why, 0, "there is no instance \"%s\"", name);
+	rc = words_match(name, names, v->n_slots, &at);
+	if (rc < 0) {
+		words_list(name, names, v->n_slots, list, sizeof(list));
+		return rc == -ENOTUNIQ ? why_set(why, rc, "\"%s\" may mean %s; write more of it", name, list) :
+					 why_set(why, rc, "there is no instance \"%s\"; write %s", name, list);
+	}
 	return slot_judge(v, &v->slots[at], why);
 }
 
