@@ -308,7 +308,11 @@ static void take_warm(struct worker *w, const char *model)
 {
 	struct log_about about = worker_about(w, LOG_EV_OPERATOR, model);
 
-	if (!loads_want(w, *model ? model : w->catalog.primary, LOAD_ORDER))
+	if (!*model)
+		model = w->catalog.primary;
+	if (!*model)
+		log_line(LOG_WARNING_, &about, "%s: there is no model to warm; pull one on the instance", w->conf.name);
+	else if (!loads_want(w, model, LOAD_ORDER))
 		log_line(LOG_WARNING_, &about, "%s: cannot warm \"%s\": the instance does not have it", w->conf.name, model);
 }
 
