@@ -97,7 +97,8 @@ int conf_facts_load(struct conf_facts *f, const char *path, struct conf_report *
 	if (rc < 0) {
 		memset(report, 0, sizeof(*report));
 		*f = (struct conf_facts){.name = path, .report = report};
-		return conf_facts_fail(f, NULL, rc, "%s", why.text);
+		return conf_facts_fail(f, NULL, rc, "%s%s", why.text,
+				       rc == -ENOENT ? "; correct its path in the section routing of tsa.conf, or take it out" : "");
 	}
 	rc = conf_facts_parse(f, path, text, n, report);
 	free(text);

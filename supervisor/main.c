@@ -163,6 +163,19 @@ static int load(struct sup *s)
 	return sup_facts_load(s->conf, &s->facts, NULL);
 }
 
+/* What -n says. */
+static int checked(const struct conf *conf)
+{
+	struct why why;
+
+	if (sup_place_check(conf, &why) < 0) {
+		log_err("%s", why.text);
+		return SUP_EXIT_FAILED;
+	}
+	log_notice("the configuration is good: %u instance%s", conf->n_instances, conf->n_instances == 1 ? "" : "s");
+	return 0;
+}
+
 static int enter(struct sup *s, const char *dir)
 {
 	struct why why;
@@ -191,11 +204,8 @@ int main(int argc, char **argv)
 	}
 	if (load(&sup) < 0)
 		return SUP_EXIT_FAILED;
-	if (sup.options.check) {
-		log_notice("the configuration is good: %u instance%s", sup.conf->n_instances,
-			   sup.conf->n_instances == 1 ? "" : "s");
-		return 0;
-	}
+	if (sup.options.check)
+		return checked(sup.conf);
 	status = enter(&sup, sup.options.state_dir ? sup.options.state_dir : sup.conf->state_dir);
 	return status ? status : run(&sup);
 }

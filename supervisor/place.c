@@ -96,6 +96,23 @@ bool sup_place_holds(const struct sup *sup)
 	       mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
 }
 
+static int user_missing(const char *name, struct why *why)
+{
+	return why_set(why, -ENOENT, "there is no user %s; make it (see tsa.conf(5), user), or name another one", name);
+}
+
+static int group_missing(const char *name, struct why *why)
+{
+	return why_set(why, -ENOENT, "there is no group %s; make it, or name another one (see tsa.conf(5), group)", name);
+}
+
+int sup_place_check(const struct conf *conf, struct why *why)
+{
+	if (conf->user[0] && !getpwnam(conf->user))
+		return user_missing(conf->user, why);
+	return conf->group[0] && !getgrnam(conf->group) ? group_missing(conf->group, why) : 0;
+}
+
 static int user_find(struct sup *sup, struct why *why)
 {
 	const char *name = sup->conf->user[0] ? sup->conf->user : "tsa";
@@ -108,7 +125,7 @@ static int user_find(struct sup *sup, struct why *why)
 	}
 	pw = getpwnam(name);
 	if (!pw && sup->conf->user[0])
-		return why_set(why, -ENOENT, "there is no user %s; make it (see tsa.conf(5), user), or name another one", name);
+		return user_missing(name, why);
 	if (!pw || pw->pw_uid == 0) {
 		log_warning("workers and routers run as root; make a user \"tsa\", or set user in the configuration");
 		return 0;
@@ -127,8 +144,7 @@ static int group_find(struct sup *sup, struct why *why)
 		return 0;
 	gr = getgrnam(sup->conf->group);
 	if (!gr)
-		return why_set(why, -ENOENT, "there is no group %s; make it, or name another one (see tsa.conf(5), group)",
-			       sup->conf->group);
+		return group_missing(sup->conf->group, why);
 	sup->ctl_gid = gr->gr_gid;
 	return 0;
 }

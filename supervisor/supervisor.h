@@ -271,6 +271,8 @@ void sup_explain_take(struct sup_child *c, const struct proc_msg *msg, const voi
 
 /* --- place.c: state directory, lock, users ------------------------------------------------------------------------------------ */
 
+/* Are the user and the group that the configuration names there?  Without them the next start fails. */
+int sup_place_check(const struct conf *conf, struct why *why);
 /* Make, check and lock the state directory `name`.  0; -EWOULDBLOCK: another supervisor has it; -errno. */
 int sup_place_lock(struct sup *sup, const char *name, struct why *why);
 

@@ -47,6 +47,15 @@ def test_what_hurts_an_instance_is_found_with_its_remedy(fabrics):
     assert any(o['about'] == 'instance b' and o['grade'] == 'problem' for o in found)
 
 
+def test_a_file_that_the_configuration_names_and_is_not_there_is_a_problem(tmp_path):
+    conf = tmp_path / 'tsa.conf'
+    conf.write_text(f'routing {{ registry = "{tmp_path}/absent.json" }}\ninstance "a" {{ url = "http://127.0.0.1:1" }}\n')
+    r = subprocess.run([BUILD / 'tsactl', '--state', tmp_path, '--config', conf, '-j', 'doctor'], capture_output=True, text=True, timeout=30)
+    found = json.loads(r.stdout)['findings']
+    assert said(found, 'configuration', f'{tmp_path}/absent.json: it cannot be opened', 'problem')
+    assert not said(found, 'configuration', 'can be used', 'fine')
+
+
 def test_a_bad_configuration_and_a_missing_service_are_problems(tmp_path):
     conf = tmp_path / 'tsa.conf'
     conf.write_text('deadlines { queue = 5 }\n')

@@ -176,6 +176,14 @@ def test_wait_ready_answers_a_wrong_name_at_once(pair):
     assert r.returncode == 1 and '"i" may mean i0 or i1' in r.stderr
 
 
+@pytest.mark.parametrize('key', ['user', 'group'])
+def test_a_check_finds_a_user_and_a_group_that_are_not_there(tmp_path, key):
+    conf = tmp_path / 'tsa.conf'
+    conf.write_text(f'{key} = "tsa-nobody-is-called-so"\ninstance "a" {{ url = "http://127.0.0.1:1" }}\n')
+    r = subprocess.run([BUILD / 'tsad', '-n', '-c', conf], capture_output=True, text=True, timeout=20)
+    assert r.returncode == 1 and f'there is no {key} tsa-nobody-is-called-so' in r.stderr
+
+
 def test_wait_ready_times_out_with_its_own_status(tmp_path):
     p = Process([BUILD / 'tsad', '--listen', f'127.0.0.1:{free_port()}', '--adopt', 'http://127.0.0.1:9', '--state', tmp_path / 's'], tmp_path / 'log')
     try:

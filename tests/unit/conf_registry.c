@@ -216,7 +216,8 @@ static void what_is_no_registry_is_an_error(void **state)
 		assert_string_equal(report.text[0], rows[i].says);
 	}
 	assert_int_equal(conf_registry_load("/nowhere/models.json", &r, &report), -ENOENT);
-	assert_string_equal(report.text[0], "/nowhere/models.json: it cannot be opened: No such file or directory");
+	assert_string_equal(report.text[0], "/nowhere/models.json: it cannot be opened: No such file or directory; "
+			    "correct its path in the section routing of tsa.conf, or take it out");
 }
 
 static void many_mistakes_are_counted(void **state)

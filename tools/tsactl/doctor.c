@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "conf/conf.h"
+#include "conf/registry.h"
 #include "tools/tsactl/symptoms.h"
 #include "tools/tsactl/tsactl.h"
 
@@ -108,11 +109,40 @@ static void check_placement(struct findings *f, const struct conf *c)
 	}
 }
 
+static unsigned report_tell(struct findings *f, const struct conf_report *report)
+{
+	for (unsigned i = 0; i < report->n; i++)
+		findings_add(f, strstr(report->text[i], ": warning: ") ? GRADE_WARN : GRADE_BAD, "configuration",
+			     "mend it, check with `tsad -n`, then `tsactl reload`", "%s", report->text[i]);
+	return report->n;
+}
+
+/* The files that the configuration names. */
+static unsigned facts_check(struct findings *f, const struct conf_routing *conf, struct conf_report *report)
+{
+	struct conf_registry *r = NULL;
+	struct conf_catalogue *c = NULL;
+	unsigned said = 0;
+
+	if (conf->registry[0]) {
+		conf_registry_load(conf->registry, &r, report);
+		said += report_tell(f, report);
+	}
+	if (conf->categories[0]) {
+		conf_catalogue_load(conf->categories, &c, report);
+		said += report_tell(f, report);
+	}
+	conf_registry_destroy(&r);
+	conf_catalogue_destroy(&c);
+	return said;
+}
+
 /* The configuration that a start or reload would read; NULL when there is none that can be used. */
 static struct conf *check_conf(struct findings *f, const char *path, bool named)
 {
 	struct conf_report *report = calloc(1, sizeof(*report));
 	struct conf *c = NULL;
+	unsigned said;
 	int rc = report ? conf_load(path, &c, report) : -ENOMEM;
 
 	if (rc == -ENOENT && !named) {
@@ -121,10 +151,10 @@ static struct conf *check_conf(struct findings *f, const char *path, bool named)
 	} else if (rc == -ENOMEM || !report) {
 		findings_add(f, GRADE_BAD, "configuration", "free some memory and try again", "no memory to read %s", path);
 	} else {
-		for (unsigned i = 0; i < report->n; i++)
-			findings_add(f, strstr(report->text[i], ": warning: ") ? GRADE_WARN : GRADE_BAD, "configuration",
-				     "mend it, check with `tsad -n`, then `tsactl reload`", "%s", report->text[i]);
-		if (!report->n)
+		said = report_tell(f, report);
+		if (c)
+			said += facts_check(f, &c->routing, report);
+		if (!said)
 			findings_add(f, GRADE_FINE, "configuration", NULL, "%s can be used", path);
 	}
 	if (c)
@@ -377,10 +407,11 @@ static void patient_make(struct patient *p, const struct view_slot *s, unsigned 
 
 static void check_patient(struct findings *f, const struct view *v, const struct view_slot *s, const struct patient *p)
 {
-	char trouble[400];
+	char trouble[400], remedy[120];
 
+	snprintf(remedy, sizeof(remedy), "`tsactl instance %s` shows all that is known", s->owner.name);
 	if (view_slot_trouble(v, s, trouble, sizeof(trouble)))
-		findings_add(f, GRADE_BAD, p->about, "`tsactl instance NAME` shows all that is known", "%s", trouble);
+		findings_add(f, GRADE_BAD, p->about, remedy, "%s", trouble);
 	symptoms_version(f, &p->is);
 	if (p->env)
 		symptoms_environment(f, &p->is);
