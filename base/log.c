@@ -127,12 +127,34 @@ static void emit(enum log_level level, const struct log_about *about, char *text
 		log_state.lost++;
 }
 
+/* A format as people read it: … stands for what differs from line to line. */
+static void format_tell(const char *fmt, char *buf, size_t size)
+{
+	static const char GAP[] = "…";
+	size_t n = 0;
+
+	while (*fmt && n + sizeof(GAP) < size) {
+		if (*fmt != '%') {
+			buf[n++] = *fmt++;
+			continue;
+		}
+		fmt += 1 + strspn(fmt + 1, "-+ #0123456789.*hlzjt");
+		if (*fmt == '%')
+			buf[n++] = '%';
+		else if (n < sizeof(GAP) - 1 || memcmp(buf + n - (sizeof(GAP) - 1), GAP, sizeof(GAP) - 1) != 0)
+			n += (size_t)snprintf(buf + n, size - n, GAP);
+		fmt += *fmt != 0;
+	}
+	buf[n] = 0;
+}
+
 static void say_held(struct site *s, uint64_t now_ns)
 {
-	char text[600];
+	char text[600], line[400];
 
 	if (s->held) {
-		snprintf(text, sizeof(text), "… %u more like \"%s\" in %llus", s->held, s->fmt,
+		format_tell(s->fmt, line, sizeof(line));
+		snprintf(text, sizeof(text), "… %u more like \"%s\" in %llus", s->held, line,
 			 (unsigned long long)((now_ns - s->since_ns) / NS_PER_S + 1));
 		emit(s->level, NULL, text);
 	}
