@@ -11,7 +11,7 @@
 
 #include "base/span.h"
 
-#define HTTP_HEADERS_MAX 64 /* header lines in one head; promises.md's control list, nginx and HAProxy use about 100 */
+#define HTTP_HEADERS_MAX 64 /* header lines in one head; nginx and HAProxy allow about 100 */
 #define HTTP_HEAD_BYTES  (16 * 1024)
 
 enum http_method {

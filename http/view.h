@@ -32,7 +32,7 @@ enum view_key {
 	VIEW_KEY_COUNT
 };
 
-/* Keys of `options` whose change makes Ollama reload a resident model (ollama-api.md 3.4). */
+/* Keys of `options` whose change makes Ollama reload a resident model. */
 struct view_option {
 	const char *name; /* canonical spelling, static */
 	struct span raw;  /* its value */

@@ -31,7 +31,7 @@ enum proc_role { PROC_ROLE_NONE = 0, PROC_WORKER, PROC_HOST, PROC_ROUTER, PROC_R
 /* --- the ladder of deadlines: an inner one is an outer one less a margin ----------------------------------------------------- */
 #define PROC_HELLO_NS     (5ULL * 1000000000ULL) /* exec to HELLO; else the child is killed */
 #define PROC_PING_NS      (1ULL * 1000000000ULL) /* between pings */
-#define PROC_PONG_NS      (5ULL * 1000000000ULL) /* a ping unanswered so long: the child hangs and is killed (promises.md rows 6, 7) */
+#define PROC_PONG_NS      (5ULL * 1000000000ULL) /* unanswered so long: the child hangs and is killed (docs/promises.md, rows 6, 7) */
 #define PROC_ABORT_NS     (500ULL * 1000000ULL)   /* from SIGABRT, on which it prints its stack, to SIGKILL */
 #define PROC_REHELLO_NS   (200ULL * 1000000ULL)   /* between a child's tries to find a new supervisor */
 #define PROC_ADOPT_NS     (3ULL * 1000000000ULL)  /* how long a new supervisor waits for living children to say HELLO */

@@ -113,12 +113,16 @@ void answer_body(struct exchange *x, unsigned status, const char *type, const ch
 		exchange_end(x);
 }
 
-/* Those who are turned away together shall not come back together: up to a quarter is added, by turns of the request numbers. */
-static void retry_header(char *buf, size_t size, unsigned retry_s, uint64_t id)
+unsigned answer_retry_s(const struct exchange *x, unsigned retry_s)
+{
+	return retry_s + (unsigned)(x->id % (retry_s / 4 + 2));
+}
+
+static void retry_header(char *buf, size_t size, const struct exchange *x, unsigned retry_s)
 {
 	buf[0] = 0;
 	if (retry_s)
-		snprintf(buf, size, "Retry-After: %u\r\n", retry_s + (unsigned)(id % (retry_s / 4 + 2)));
+		snprintf(buf, size, "Retry-After: %u\r\n", answer_retry_s(x, retry_s));
 }
 
 void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const char *fmt, ...)
@@ -136,7 +140,7 @@ void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const c
 		return;
 	}
 	n = dialect_error(d, status, text, exchange_id_text(x, id), body, sizeof(body));
-	retry_header(extra, sizeof(extra), retry_s, x->id);
+	retry_header(extra, sizeof(extra), x, retry_s);
 	answer_body(x, status, dialect_error_type(d), extra, body, n);
 }
 
@@ -145,7 +149,7 @@ void answer_plain(struct exchange *x, unsigned status, const char *extra, const 
 	answer_body(x, status, "text/plain", extra, text, strlen(text));
 }
 
-/* Ollama words an unknown model differently on each route, and clients match on it (ollama-api.md 6.4). */
+/* Ollama words an unknown model differently on each route, and clients match on it. */
 void answer_no_model(struct exchange *x)
 {
 	bool unknown = false;

@@ -355,7 +355,7 @@ static enum blame judge_text(unsigned status, struct span text)
 	static const struct {
 		unsigned    status;
 		enum blame  blame;
-		const char *text; /* "" any; the first match counts (ollama-api.md 6.4, 7.2, 7.3) */
+		const char *text; /* "" any; the first match counts */
 	} RULES[] = {
 		{500, BLAME_CLIENT, "option \\\""},
 		{500, BLAME_CRASH, "unexpectedly stopped"},

@@ -111,7 +111,7 @@ static struct json_object *list_make(const struct fan *fan, const struct list *l
 		json_object_put(top);
 		return NULL;
 	}
-	/* With no models at all Ollama says null here (ollama-api.md 1.3). */
+	/* With no models at all Ollama says null here. */
 	if (v1 && json_object_array_length(into) == 0) {
 		json_object_put(into);
 		into = NULL;

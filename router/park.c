@@ -18,7 +18,7 @@
 #define READ_NS     (10 * NS_PER_S) /* the longest it is read on */
 
 /* How long the instance will still work on a prompt that nobody waits for: learned time per byte, less what has passed
- * (older Ollamas finish a prompt whose client left; ollama-api.md 5.4). */
+ * (older Ollamas finish a prompt whose client left). */
 static uint64_t ghost_ns(const struct exchange *x, uint64_t now_ns)
 {
 	uint64_t need = x->r->slots[x->slot].ns_per_byte * x->text_bytes;

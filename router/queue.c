@@ -215,21 +215,21 @@ static bool go(struct exchange *x, const struct decision *d, uint64_t now_ns)
 static void refuse_busy(struct exchange *x, enum order_refusal why, uint64_t wait_ns)
 {
 	struct router *r = x->r;
-	unsigned retry = queue_retry_after_s(r);
+	unsigned retry = queue_retry_after_s(r), told = answer_retry_s(x, retry);
 
 	x->waited = true;
 	x->ahead = r->routing.order.n;
 	x->guess_ns = wait_ns;
 	if (why == ORDER_REFUSE_COUNT)
-		answer_error(x, 429, retry, "the service is busy: %u requests wait already; try again in %u s", r->routing.order.n, retry);
+		answer_error(x, 429, retry, "the service is busy: %u requests wait already; try again in %u s", r->routing.order.n, told);
 	else if (why == ORDER_REFUSE_TENANT)
 		answer_error(x, 429, retry, "the service is busy: your requests that wait are the most for one client already; try again in %u s",
-			     retry);
+			     told);
 	else if (why == ORDER_REFUSE_BYTES)
-		answer_error(x, 429, retry, "the service is busy: the requests that wait are too large together; try again in %u s", retry);
+		answer_error(x, 429, retry, "the service is busy: the requests that wait are too large together; try again in %u s", told);
 	else
 		answer_error(x, 429, retry, "the service is busy: this request would wait about %llu s, which is too long; try again in %u s",
-			     (unsigned long long)(wait_ns / NS_PER_S), retry);
+			     (unsigned long long)(wait_ns / NS_PER_S), told);
 }
 
 static bool any_room(struct router *r)

@@ -314,7 +314,9 @@ void relay_resume(struct exchange *x);
 
 /* A plain-text answer, as Ollama gives for unknown paths; `extra` is header lines or NULL. */
 void answer_plain(struct exchange *x, unsigned status, const char *extra, const char *text);
-/* An error in the exchange's dialect; ends the exchange.  `retry_s` > 0 adds Retry-After. */
+/* Those who are turned away together shall not come back together: up to a quarter more, by turns of the request numbers. */
+unsigned answer_retry_s(const struct exchange *x, unsigned retry_s);
+/* An error in the exchange's dialect; ends the exchange.  `retry_s` > 0 adds Retry-After, with answer_retry_s(). */
 void answer_error(struct exchange *x, unsigned status, unsigned retry_s, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* A complete answer; ends the exchange.  `extra` is NULL or header lines each ended by CRLF. */

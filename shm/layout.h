@@ -25,7 +25,7 @@
 #define SHM_GPUS       16
 #define SHM_WISHES     4   /* models one router may wish for on one slot at a time */
 #define SHM_NAME       64  /* instance names, NUL included */
-#define SHM_MODEL_NAME 128 /* ollama-api.md 6.1 allows more; longer names are served but not shown */
+#define SHM_MODEL_NAME 128 /* Ollama allows more; longer names are served but not shown */
 #define SHM_TEXT       160 /* one sentence */
 #define SHM_URL        128
 

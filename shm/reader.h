@@ -12,7 +12,7 @@
 #include "shm/fds.h"
 #include "shm/layout.h"
 
-#define SHM_TRIES 64 /* passes over a line before a reader gives up (promises.md 1.1) */
+#define SHM_TRIES 64 /* passes over a line before a reader gives up */
 
 struct shm_reader;
 

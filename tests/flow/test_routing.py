@@ -421,6 +421,7 @@ def test_one_tenant_cannot_fill_the_queue(narrow):
     wait_for(lambda: f.counters()['waiting'] == 6, 10)
     status, h, _ = ask(f.port, headers={'Authorization': 'Bearer greedy'})
     assert status == 429 and 'the most for one client' in h['text'] and int(h['retry-after']) >= 1, h
+    assert f"try again in {h['retry-after']} s" in h['text'], h
     f.crowd.send(f.port, 'modest', headers={'X-Api-Key': 'modest'})
     wait_for(lambda: f.counters()['waiting'] == 7, 10)
     f.release()
