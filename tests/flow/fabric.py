@@ -24,25 +24,29 @@ PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulator
 
 
 def free_port(n=1):
-    """The first of n consecutive free ports, outside the kernel's ephemeral range."""
-    for base in range(20000 + (os.getpid() * 37) % 9000, 32000, n):
-        socks = []
-        try:
-            for p in range(base, base + n):
-                s = socket.socket()
-                socks.append(s)
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind(('127.0.0.1', p))
-            if base in free_port.given:
-                continue
-            free_port.given.update(range(base, base + n))
-            return base
-        except OSError:
-            continue
-        finally:
-            for s in socks:
-                s.close()
+    """The first of n consecutive free ports, outside the kernel's ephemeral range.  One that was given is given again when all have been."""
+    first, end = 20000, 32000
+    start = first + (os.getpid() * 37) % 9000
+    for _ in range(2):
+        for base in [*range(start, end - n + 1, n), *range(first, start - n + 1, n)]:
+            span = range(base, base + n)
+            if free_port.given.isdisjoint(span) and ports_free(span):
+                free_port.given.update(span)
+                return base
+        free_port.given.clear()
     raise RuntimeError('no free port')
+
+
+def ports_free(span):
+    with contextlib.ExitStack() as stack:
+        for p in span:
+            s = stack.enter_context(socket.socket())
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(('127.0.0.1', p))
+            except OSError:
+                return False
+    return True
 
 
 free_port.given = set()
