@@ -1,8 +1,10 @@
 """The router at the edges of its limits: clients that are slow, greedy or gone, and what they may cost the others."""
 import asyncio
+import contextlib
 import json
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -101,6 +103,38 @@ def test_announced_bodies_take_no_memory_from_others(front):
     assert one(f.port, generate('x' * 7000000)).answers[0].status == 200
     for s in socks:
         s.close()
+
+
+def test_a_body_refused_for_want_of_memory_is_read_out(front):
+    """A client that writes its whole body before it reads learns why it is refused: what the kernel held when the router did so, and
+    never told it again, is taken off all the same."""
+    f = front('limits { body = 4MiB }')
+    head = b'POST /api/generate HTTP/1.1\r\n' + HOST + b'Content-Length: 4000000\r\n\r\n'
+    with contextlib.ExitStack() as stack:
+        s = stack.enter_context(socket.socket())
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        s.connect(('127.0.0.1', f.port))
+        sent = 0
+        for n in (150000, 47000):  # now there is less room than one read wants
+            s.sendall((b'' if sent else head) + b'x' * n)
+            sent += n
+            wait_for(lambda: f.counters()['bytes_in'] == sent, 5)  # noqa: B023
+        for _ in range(270):  # a quarter of a megabyte each, of 64
+            other = stack.enter_context(socket.create_connection(('127.0.0.1', f.port)))
+            other.sendall(head + b'x')
+        wait_for(lambda: f.counters()['refused_429'], 10)
+        os.kill(f.pid, signal.SIGSTOP)
+        try:
+            s.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                while sent < 4000000:
+                    sent += s.send(b'x' * min(65536, 4000000 - sent))
+        finally:
+            os.kill(f.pid, signal.SIGCONT)
+        assert sent < 4000000, 'the kernel takes all of it, so this shows nothing'
+        s.settimeout(30)
+        s.sendall(b'x' * (4000000 - sent))
+        assert b' 429 ' in s.recv(4096)
 
 
 @pytest.mark.promise(14)
