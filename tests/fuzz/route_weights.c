@@ -1,6 +1,7 @@
 /* Bytes to a classifier: whatever a file holds, it is refused with a sentence or gives finite answers.
  *
- * The head's fixed fields, the sizes and the checksum are put right in half of the inputs, so that what lies behind them is reached. */
+ * Each input is tried as it is, and behind a head that is right, so that what lies behind it is reached; a third byte of 0xf0
+ * and above says what is wrong with that head. */
 #include <math.h>
 
 #include "fuzz.h"
@@ -8,6 +9,8 @@
 #include "route/weights.h"
 
 #define HEAD 192
+
+enum { WRONG_NAME = 1, WRONG_PIECES = 2, WRONG_LENGTH = 4, WRONG_SUM = 8 };
 
 static void word_put(char *bytes, size_t at, uint32_t v)
 {
@@ -32,6 +35,7 @@ static char *plausible_make(const uint8_t *data, size_t size, size_t *len)
 #undef CATEGORY
 	};
 	size_t dense = sizeof(struct weights_dense), pieces = size ? data[0] % 40 : 0, patch = size > 64 ? 64 : size;
+	unsigned wrong = size > 2 && data[2] >= 0xf0 ? data[2] : 0;
 	char *b;
 
 	*len = HEAD + dense + pieces * WEIGHTS_WIDTH + size;
@@ -39,8 +43,8 @@ static char *plausible_make(const uint8_t *data, size_t size, size_t *len)
 	CHECK(b);
 	memcpy(b, WEIGHTS_MAGIC, 8);
 	word_put(b, 8, WEIGHTS_VERSION);
-	word_put(b, 12, (uint32_t)*len);
-	word_put(b, 20, (uint32_t)pieces);
+	word_put(b, 12, (uint32_t)*len + !!(wrong & WRONG_LENGTH));
+	word_put(b, 20, (uint32_t)pieces + !!(wrong & WRONG_PIECES));
 	word_put(b, 24, WEIGHTS_WIDTH);
 	word_put(b, 28, CUE_COUNT);
 	word_put(b, 32, cue_list_checksum());
@@ -51,9 +55,11 @@ static char *plausible_make(const uint8_t *data, size_t size, size_t *len)
 	if (size > 2 && data[1] & 1)
 		memcpy(b + 48, data, size < 16 ? size : 16);
 	memcpy(b + 64, NAMES, sizeof(NAMES));
+	if (wrong & WRONG_NAME)
+		b[64 + data[1] % sizeof(NAMES)] ^= 1;
 	memcpy(b + HEAD, data, patch);
 	memcpy(b + HEAD + dense + pieces * WEIGHTS_WIDTH, data, size);
-	word_put(b, 16, checksum((unsigned char *)b + 20, *len - 20));
+	word_put(b, 16, checksum((unsigned char *)b + 20, *len - 20) + !!(wrong & WRONG_SUM));
 	return b;
 }
 
