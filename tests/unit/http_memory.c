@@ -49,19 +49,25 @@ static void starve(int (*take)(struct json_object **))
 	fail_at = 0;
 }
 
+static void sanitized_skip(void)
+{
+	if (!SANITIZED)
+		return;
+	print_message("skipped: a sanitizer has the allocator to itself\n");
+	skip();
+}
+
 static void a_query_is_refused(void **state)
 {
 	(void)state;
-	if (SANITIZED)
-		skip();
+	sanitized_skip();
 	starve(take_query);
 }
 
 static void a_body_is_refused(void **state)
 {
 	(void)state;
-	if (SANITIZED)
-		skip();
+	sanitized_skip();
 	starve(take_body);
 }
 
@@ -70,8 +76,7 @@ static void an_answer_says_that_it_failed(void **state)
 	struct json_out o = {0};
 
 	(void)state;
-	if (SANITIZED)
-		skip();
+	sanitized_skip();
 	json_out_array(&o, NULL);
 	count = 0;
 	fail_at = 1;
