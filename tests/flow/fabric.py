@@ -26,7 +26,7 @@ PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulator
 def free_port(n=1):
     """The first of n consecutive free ports, outside the kernel's ephemeral range.  One that was given is given again when all have been."""
     first, end = 20000, 32000
-    start = first + (os.getpid() * 37) % 9000
+    start = first + os.getpid() * 7919 % (end - first)  # processes that begin together stay far apart
     for _ in range(2):
         for base in [*range(start, end - n + 1, n), *range(first, start - n + 1, n)]:
             span = range(base, base + n)
