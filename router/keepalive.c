@@ -79,6 +79,6 @@ void keepalive_error(struct exchange *x, unsigned status, struct span message)
 	snprintf(said, sizeof(said), "%.*s (status %u)", (int)(message.n < SAID_MOST ? message.n : SAID_MOST), message.p, status);
 	x->state = EX_LOCAL;
 	exchange_count(x, status);
-	if (put(x, NULL, 0, text, dialect_stream_error(x->route->shape, said, text, sizeof(text)), true))
+	if (put(x, "", 0, text, dialect_stream_error(x->route->shape, said, text, sizeof(text)), true))
 		exchange_end(x);
 }

@@ -17,7 +17,7 @@ REPORTS = BUILD / 'reports'  # what sanitizers say of any process, leaks at its 
 if SANITIZED:
     REPORTS.mkdir(exist_ok=True)
     for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS'):  # tsad passes them on to its children
-        os.environ[name] = f'log_path="{REPORTS}/report":detect_leaks=1:print_stacktrace=1'
+        os.environ[name] = f'log_path="{REPORTS}/report":detect_leaks=1:print_stacktrace=1:print_suppressions=0'
 LONG = os.environ.get('TSA_LONG') == '1'  # the long forms of tests
 LOAD = float(os.environ.get('TSA_LOAD', '1'))  # how many times the load that two cores bear
 PATIENCE = float(os.environ.get('TSA_PATIENCE', '1'))  # sanitizers and emulators are slower
