@@ -179,7 +179,7 @@ static void serve(struct router *r)
 	}
 	if (!err)
 		return;
-	log_err("the event loop failed: %s", strerror(-err));
+	log_err("the event loop failed: %s; the supervisor starts the router again", strerror(-err));
 	r->failed = true;
 }
 
